@@ -1,0 +1,51 @@
+# `make demo` runs the whole flow, `make test` all tests, `make check` everything that CI runs.
+# Each needs Python 3.10+ and a Rust toolchain; all else is installed into .venv by uv.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
+export UV_LINK_MODE ?= hardlink
+RUST := $(shell find rust -name '*.rs') Cargo.toml
+
+.PHONY: demo test check lint test-rust test-python env bench clean
+demo: env
+	$(BIN)/tap demo --out demo-out
+
+test: test-rust test-python
+
+check: lint test
+
+test-rust:
+	cargo test --release --quiet
+
+test-python: env
+	$(BIN)/python -m pytest
+
+lint: env
+	cargo fmt --check
+	cargo clippy --release --all-targets --quiet -- -D warnings
+	cargo clippy --release --all-targets --features python --quiet -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest tap._core
+
+env: $(VENV)/.built
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r pyproject.toml --group dev
+	touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(RUST)
+	VIRTUAL_ENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH" maturin develop --release --quiet --uv
+	touch $@
+
+bench: env
+	cargo bench --quiet
+	$(BIN)/python -m pytest benches --benchmark-enable --benchmark-only
+
+clean:
+	rm -rf target $(VENV) demo-out

@@ -1,0 +1,34 @@
+"""Choose the numeric precision of each layer of a neural network.
+
+`tap.pipeline` shows the whole flow on one page. Names are imported on first use, so `import tap` is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME: dict[str, str] = {
+    "TapError": "tap.errors",
+    "InfeasibleError": "tap.errors",
+    "ProxyError": "tap.errors",
+    "TableError": "tap.errors",
+    "PlanError": "tap.errors",
+    "LLMError": "tap.errors",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from tap import _core
+
+        return _core.__version__
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'tap' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

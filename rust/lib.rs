@@ -1,0 +1,8 @@
+//! The hot core of tap-mpq: proxy programs in, scores, agreement and exact bit allocations out.
+//!
+//! `dsl`, `rank` and `knapsack` do not know each other; `screen` uses all three; only `py` knows pyo3.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+#[cfg(feature = "python")]
+mod py;
