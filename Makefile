@@ -17,15 +17,15 @@ test: test-rust test-python
 check: lint test
 
 test-rust:
-	cargo test --release --quiet
+	cargo test --quiet
 
 test-python: env
 	$(BIN)/python -m pytest
 
 lint: env
 	cargo fmt --check
-	cargo clippy --release --all-targets --quiet -- -D warnings
-	cargo clippy --release --all-targets --features python --quiet -- -D warnings
+	cargo clippy --all-targets --quiet -- -D warnings
+	cargo clippy --all-targets --features python --quiet -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
