@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo test check lint test-rust test-python env bench clean
+.PHONY: demo test check lint test-rust test-python env bench weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -42,6 +42,9 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.built: $(VENV)/.installed $(RUST)
 	VIRTUAL_ENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH" maturin develop --release --quiet --uv
 	touch $@
+
+weights: env
+	$(BIN)/python scripts/train_digits.py --check
 
 bench: env
 	cargo bench --quiet
