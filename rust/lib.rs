@@ -4,5 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod rank;
+
 #[cfg(feature = "python")]
 mod py;

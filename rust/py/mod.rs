@@ -2,9 +2,14 @@
 
 use pyo3::prelude::*;
 
+mod rank;
+
 #[pymodule(gil_used = false)]
 mod _core {
     use super::*;
+
+    #[pymodule_export]
+    use super::rank::{kendall, spearman, top_k, weighted_tau};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
