@@ -53,8 +53,9 @@ def weighted_tau(scores: Rows, target: Rows) -> Rows | float:
 def topk(scores: Rows, target: Rows, *, k: int | None = None) -> Rows | float:
     """Share of the `k` largest scores that are among the `k` largest of the target: [N] values or one.
 
-    `scores` is [N, n] or [n], `target` [n]; `k` is a tenth of n, at least 1, unless given. Values that tie for the last places
-    share them evenly. A NaN or a constant row or target gives NaN. A shape that does not fit is a `DataError`.
+    `scores` is [N, n] or [n], `target` [n]; `k` is a tenth of n, at least 1, unless given. Values that tie
+    for the last places share them evenly. A NaN or a constant row or target gives NaN. A shape that does not
+    fit is a `DataError`.
 
     >>> float(topk(np.array([1.0, 5.0, 4.0, 2.0]), np.array([1.0, 2.0, 4.0, 3.0]), k=2))
     0.5

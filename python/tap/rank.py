@@ -1,4 +1,4 @@
-"""The rank kernels on their own: Spearman, Kendall, weighted tau and top-k overlap of rows against one target."""
+"""The rank kernels on their own: Spearman, Kendall, weighted tau and top-k overlap."""
 
 from __future__ import annotations
 
