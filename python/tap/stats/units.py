@@ -19,7 +19,7 @@ class Unit:
     name: str
     """Dotted module name in the model, for example `layer1.0.conv1`."""
     kind: str
-    """`conv1d`, `conv2d`, `conv3d`, `linear`, `embedding`."""
+    """`conv1d`, `conv2d`, `conv3d`, `linear`, `embedding`, `experts` (one weight for all of a layer)."""
     out: int
     """Output channels (rows of the weight)."""
     inp: int
@@ -36,11 +36,23 @@ class Unit:
     """Input elements of one sample, all calls together; what activation formats and peak memory count."""
     calls: int = 1
     """How often the module is called in one forward pass."""
+    transposed: bool = False
+    """The weight is stored [in, out], as the Conv1D of transformers does."""
 
     @property
     def numel(self) -> int:
         """Elements of the weight."""
         return self.out * self.inp * self.pos
+
+    @property
+    def is_conv(self) -> bool:
+        """A convolution of one, two or three dimensions."""
+        return self.kind.startswith("conv")
+
+    @property
+    def is_linear(self) -> bool:
+        """A matrix product: a linear layer or packed experts."""
+        return self.kind in ("linear", "experts")
 
     @property
     def is_depthwise(self) -> bool:
