@@ -99,8 +99,13 @@ def test_quantizing_twice_changes_nothing_more(name: str) -> None:
     assert float((twice - once).square().sum()) <= 1e-3 * float((once - weight).square().sum())
 
 
-@given(seed=st.integers(0, 2**31), rows=st.integers(2, 9), columns=st.integers(32, 90), tail=st.floats(0.5, 3))
-@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    rows=st.integers(2, 9),
+    columns=st.integers(32, 90),
+    tail=st.floats(0.5, 3),
+)
+@settings(max_examples=12, deadline=None)
 def test_more_bits_less_error(seed: int, rows: int, columns: int, tail: float) -> None:
     weight = normal(rows, columns, seed=seed)
     weight = weight.sign() * weight.abs() ** tail
