@@ -86,3 +86,18 @@ def _hopeless(x: Sequence[float], y: Sequence[float]) -> bool:
     if len(x) < 2 or np.isnan(x).any() or np.isnan(y).any():
         return True
     return len(set(x)) == 1 or len(set(y)) == 1
+
+
+def topk(x: Sequence[float], y: Sequence[float], k: int) -> float:
+    """Expected share of the k largest of x among the k largest of y; ties at the edge are drawn by lot."""
+    if _hopeless(x, y):
+        return math.nan
+    k = min(k, len(x))
+    return math.fsum(_chance(x, i, k) * _chance(y, i, k) for i in range(len(x))) / k
+
+
+def _chance(values: Sequence[float], i: int, k: int) -> float:
+    """The chance that element i is among the k largest when equal values are ordered by lot."""
+    above = sum(other > values[i] for other in values)
+    equal = sum(other == values[i] for other in values)
+    return min(1.0, max(0, k - above) / equal)
