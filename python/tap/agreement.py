@@ -32,7 +32,7 @@ def kendall(scores: Rows, target: Rows) -> Rows | float:
     A shape that does not fit is a `DataError`.
 
     >>> float(kendall(np.array([1.0, 3.0, 2.0]), np.array([10.0, 20.0, 30.0])))
-    0.3333333333333334
+    0.3333333333333333
     """
     return _run(_core.kendall, scores, target)
 

@@ -19,7 +19,8 @@ pub fn spearman(order: &Order, target: &Target) -> f64 {
     if !target.usable || spread == 0 {
         return f64::NAN;
     }
-    product as f64 / ((spread as f64).sqrt() * (target.spread as f64).sqrt())
+    // One root of the product, so that equal spreads cancel and perfect agreement is 1 to the last bit.
+    product as f64 / (spread as f64 * target.spread as f64).sqrt()
 }
 
 /// Buffers of the merge sort that counts inversions.
@@ -52,7 +53,7 @@ pub fn kendall(order: &Order, target: &Target, buffers: &mut Inversions) -> f64 
     }
     let discordant = buffers.count();
     let difference = all - tied - target.tied + tied_both - 2 * discordant;
-    let tau = difference as f64 / ((all - tied) as f64).sqrt() / ((all - target.tied) as f64).sqrt();
+    let tau = difference as f64 / ((all - tied) as f64 * (all - target.tied) as f64).sqrt();
     tau.clamp(-1.0, 1.0)
 }
 

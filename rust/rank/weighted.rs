@@ -51,7 +51,7 @@ impl Weighted {
             return f64::NAN;
         }
         let difference = all - (tied_x + tied_y - tied_both) - 2.0 * discordant;
-        (difference / (all - tied_x).sqrt() / (all - tied_y).sqrt()).clamp(-1.0, 1.0)
+        (difference / ((all - tied_x) * (all - tied_y)).sqrt()).clamp(-1.0, 1.0)
     }
 
     /// Weight of the pairs whose y goes down while x goes up; leaves `from` sorted by y.
