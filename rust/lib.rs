@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod math;
 pub mod rank;
 
 #[cfg(feature = "python")]
