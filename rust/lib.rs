@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod dsl;
 pub mod math;
 pub mod rank;
 

@@ -17,6 +17,7 @@ _HOME: dict[str, str] = {
     "TableError": "tap.errors",
     "PlanError": "tap.errors",
     "LLMError": "tap.errors",
+    "Proxy": "tap.proxy",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

@@ -1,9 +1,25 @@
 """The Rust core: proxy programs, rank correlation and bit allocation."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any, final
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["__version__", "kendall", "spearman", "top_k", "weighted_tau"]
+__all__ = [
+    "Program",
+    "Table",
+    "__version__",
+    "compile",
+    "constants",
+    "error_json",
+    "inputs",
+    "kendall",
+    "operators",
+    "spearman",
+    "top_k",
+    "weighted_tau",
+]
 
 __version__: str
 
@@ -18,3 +34,61 @@ def weighted_tau(scores: NDArray[np.float64], target: NDArray[np.float64]) -> ND
 
 def top_k(scores: NDArray[np.float64], target: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """Overlap of the `k` largest values of each row of `scores` with those of `target`."""
+
+@final
+class Program:
+    """A compiled program of the proxy language."""
+
+    @property
+    def hash(self) -> str:
+        """Canonical identity, 32 hexadecimal digits."""
+    @property
+    def axes(self) -> list[str]:
+        """Axes of the score: nothing, or format."""
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the inputs it reads."""
+    @property
+    def ops(self) -> int:
+        """Number of operators after equal subexpressions are merged."""
+    @property
+    def notes(self) -> list[tuple[int, int, str]]:
+        """What the parser put right, as (start, end, message)."""
+    def listing(self) -> str:
+        """The instructions as text."""
+    def score(self, table: Table) -> NDArray[np.float64]:
+        """Scores [L, F]; ProxyError when they are not finite, an input is missing or a limit is passed."""
+
+@final
+class Table:
+    """A layer table as the core reads it."""
+
+    def __new__(
+        cls,
+        units: Sequence[str],
+        formats: int,
+        whole: NDArray[np.int64],
+        sampled: NDArray[np.int64],
+        columns: Sequence[tuple[str, NDArray[np.float64]]],
+        samples: Sequence[tuple[str, Sequence[str], NDArray[np.float32]]],
+    ) -> Table:
+        """Sizes [L, 3] of (out, in, pos), whole and sampled; samples are flat, unit after unit."""
+
+def compile(
+    source: str,
+    columns: Sequence[tuple[str, Sequence[str]]] | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> Program:
+    """Compile one program; `columns` are the user's own inputs as (name, axes)."""
+
+def error_json(source: str, kind: str, span: tuple[int, int], message: str, hint: str) -> str:
+    """An error as JSON: kind, message, hint, span, line, column, report."""
+
+def operators() -> list[dict[str, Any]]:
+    """The operators, each as a dictionary: name, kind, call, arguments, cost, doc."""
+
+def inputs() -> list[tuple[str, list[str], str]]:
+    """The inputs, each as (name, axes, doc)."""
+
+def constants() -> list[tuple[str, float, str]]:
+    """The named constants, each as (name, value, doc)."""

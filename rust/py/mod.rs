@@ -2,12 +2,15 @@
 
 use pyo3::prelude::*;
 
+mod lang;
 mod rank;
 
 #[pymodule(gil_used = false)]
 mod _core {
     use super::*;
 
+    #[pymodule_export]
+    use super::lang::{Program, Table, compile, constants, error_json, input_rows, operators};
     #[pymodule_export]
     use super::rank::{kendall, spearman, top_k, weighted_tau};
 

@@ -1,0 +1,98 @@
+//! Across the units of one column: L numbers to L numbers, for one format.
+
+use crate::dsl::kernels::elementwise::{larger, smaller};
+use crate::dsl::kernels::reduce::total;
+use crate::dsl::ops::Op;
+
+/// `out = op(x)` over the units; operators of another kind give NaN. `order` is memory to use again.
+pub fn network(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
+    let n = x.len() as f64;
+    match op {
+        Op::Rank => rank(x, out, order),
+        Op::Zscore => {
+            let mean = total(x, |v| v) / n;
+            let deviation = deviation(x, mean);
+            each(x, out, |v| (v - mean) / deviation);
+        }
+        Op::Minmax => {
+            let (low, high) = (least(x), greatest(x));
+            each(x, out, |v| (v - low) / (high - low));
+        }
+        Op::Softmax => {
+            let high = greatest(x);
+            each(x, out, |v| (v - high).exp());
+            let sum = total(out, |v| v);
+            out.iter_mut().for_each(|v| *v /= sum);
+        }
+        Op::NetSum => out.fill(total(x, |v| v)),
+        Op::NetMean => out.fill(total(x, |v| v) / n),
+        Op::NetMax => out.fill(greatest(x)),
+        Op::NetMin => out.fill(least(x)),
+        Op::NetStd => out.fill(deviation(x, total(x, |v| v) / n)),
+        Op::Cumsum => running(x.iter(), out.iter_mut(), |sum, _| sum),
+        Op::SuffixMean => running(x.iter().rev(), out.iter_mut().rev(), |sum, count| sum / count),
+        Op::Prev => shifted(out, x, 0, 1),
+        Op::Next => shifted(out, x, 1, 0),
+        _ => out.fill(f64::NAN),
+    }
+}
+
+fn each(x: &[f64], out: &mut [f64], f: impl Fn(f64) -> f64) {
+    out.iter_mut().zip(x).for_each(|(out, x)| *out = f(*x));
+}
+
+fn least(x: &[f64]) -> f64 {
+    x.iter().copied().fold(f64::INFINITY, smaller)
+}
+
+fn greatest(x: &[f64]) -> f64 {
+    x.iter().copied().fold(f64::NEG_INFINITY, larger)
+}
+
+fn deviation(x: &[f64], mean: f64) -> f64 {
+    (total(x, |v| (v - mean) * (v - mean)) / x.len() as f64).sqrt()
+}
+
+/// Sums of the first one, two, three ... elements, finished by `f(sum, count)`.
+fn running<'a>(
+    x: impl Iterator<Item = &'a f64>,
+    out: impl Iterator<Item = &'a mut f64>,
+    f: impl Fn(f64, f64) -> f64,
+) {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for (out, x) in out.zip(x) {
+        sum += x;
+        count += 1.0;
+        *out = f(sum, count);
+    }
+}
+
+/// A copy moved by one unit: `from` drops the first of x, `to` the first of out, which keeps its own.
+fn shifted(out: &mut [f64], x: &[f64], from: usize, to: usize) {
+    out.copy_from_slice(x);
+    let moved = x.get(from..x.len().saturating_sub(to)).unwrap_or_default();
+    if let Some(place) = out.get_mut(to..to + moved.len()) {
+        place.copy_from_slice(moved);
+    }
+}
+
+/// Average ranks from 1; any NaN makes all NaN.
+fn rank(x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
+    if x.iter().any(|v| v.is_nan()) {
+        return out.fill(f64::NAN);
+    }
+    order.clear();
+    // Adding 0 turns -0 into 0, so that equal numbers stand together in the total order.
+    order.extend(x.iter().zip(0..).map(|(v, place)| (v + 0.0, place)));
+    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let mut below = 0;
+    for tie in order.chunk_by(|a, b| a.0 == b.0) {
+        let average = below as f64 + (tie.len() as f64 + 1.0) / 2.0;
+        for (_, place) in tie {
+            if let Some(out) = out.get_mut(*place as usize) {
+                *out = average;
+            }
+        }
+        below += tie.len();
+    }
+}
