@@ -3,12 +3,14 @@
 //! Every function takes `rows` as whole rows of the target's length, one after the other, and writes one number a row.
 //! A NaN in a row or in the target gives NaN for that row, and so does a constant row or target.
 
+mod batch;
 mod correlate;
 mod order;
 mod target;
 mod topk;
 mod weighted;
 
+pub use batch::{Agreement, Ranker};
 pub use order::Order;
 pub use target::Target;
 
