@@ -7,6 +7,7 @@
 pub mod dsl;
 pub mod math;
 pub mod rank;
+pub mod screen;
 
 #[cfg(feature = "python")]
 mod py;

@@ -18,6 +18,8 @@ _HOME: dict[str, str] = {
     "PlanError": "tap.errors",
     "LLMError": "tap.errors",
     "Proxy": "tap.proxy",
+    "Screening": "tap.screen",
+    "screen": "tap.screen",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 __all__ = [
     "Program",
     "Table",
+    "Truth",
     "__version__",
     "compile",
     "constants",
     "error_json",
+    "error_kinds",
     "inputs",
     "kendall",
     "operators",
+    "screen_programs",
     "spearman",
     "top_k",
     "weighted_tau",
@@ -92,3 +95,27 @@ def inputs() -> list[tuple[str, list[str], str]]:
 
 def constants() -> list[tuple[str, float, str]]:
     """The named constants, each as (name, value, doc)."""
+
+@final
+class Truth:
+    """What scores are judged by."""
+
+    @staticmethod
+    def sensitivity(values: NDArray[np.float64], places: NDArray[np.uint32]) -> Truth:
+        """Measured values, and where the score of each stands in a table [F, L]."""
+    @staticmethod
+    def configurations(
+        places: NDArray[np.uint32], loss: NDArray[np.float64], stratum: NDArray[np.int64]
+    ) -> Truth:
+        """Configurations as places [M, L] in a table of scores [F, L], with losses and strata [M]."""
+
+def error_kinds() -> list[str]:
+    """Codes of the errors of a program, in the order of their numbers in a screening, which start at 1."""
+
+def screen_programs(
+    sources: Sequence[str],
+    pairs: Sequence[tuple[Table, Truth]],
+    threads: int,
+    limits: Mapping[str, int] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Screens programs against pairs of tables and truths; KeyboardInterrupt ends it between tiles."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tap import _core
-from tap.errors import DataError
+from tap.errors import DataError, TableError
+from tap.stats.table import LayerTable
 
 Rows = NDArray[np.float64]
 
@@ -79,3 +81,43 @@ def _run(kernel: Callable[[Rows, Rows], Rows], scores: Rows, target: Rows) -> Ro
     if rows.ndim == 1:
         return float(kernel(rows[None, :], row)[0])
     return kernel(rows, row)
+
+
+def truth_of(target: Any, table: LayerTable) -> _core.Truth:
+    """The target as the core judges by it, its units and formats found in the table by name.
+
+    Raises:
+        TableError: the target is of another model, or has units or formats that the table lacks.
+    """
+    if target.fingerprint and table.fingerprint and target.fingerprint != table.fingerprint:
+        raise TableError(
+            "the target was measured on another model than the table",
+            hint="collect the table and measure the target on the same weights",
+        )
+    units = _places([unit.name for unit in table.units], target.units, "unit")
+    formats = _places(table.formats, target.formats, "format")
+    try:
+        if hasattr(target, "choice"):
+            places = formats[np.asarray(target.choice)] * len(table.units) + units
+            return _core.Truth.configurations(
+                np.ascontiguousarray(places, np.uint32),
+                np.ascontiguousarray(target.loss, np.float64),
+                np.ascontiguousarray(target.stratum, np.int64),
+            )
+        places = formats[:, None] * len(table.units) + units
+        values = np.ascontiguousarray(np.asarray(target.values, np.float64).T)
+        return _core.Truth.sensitivity(values.ravel(), places.ravel().astype(np.uint32))
+    except ValueError as error:
+        raise TableError(f"the target cannot judge scores: {error}") from error
+
+
+def _places(names: Sequence[str], wanted: Sequence[str], what: str) -> NDArray[np.int64]:
+    """Where each wanted name stands among the names of the table."""
+    place = {name: at for at, name in enumerate(names)}
+    missing = [name for name in wanted if name not in place]
+    if missing:
+        raise TableError(
+            f"the target has the {what} '{missing[0]}', which the table lacks",
+            hint=f"the table has {', '.join(names)}",
+        )
+    return np.array([place[name] for name in wanted], np.int64)

@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod lang;
 mod rank;
+mod screen;
 
 #[pymodule(gil_used = false)]
 mod _core {
@@ -13,6 +14,8 @@ mod _core {
     use super::lang::{Program, Table, compile, constants, error_json, input_rows, operators};
     #[pymodule_export]
     use super::rank::{kendall, spearman, top_k, weighted_tau};
+    #[pymodule_export]
+    use super::screen::{Truth, error_kinds, screen_programs};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

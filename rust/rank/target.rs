@@ -54,6 +54,12 @@ impl Target {
         target
     }
 
+    /// False when a value is a NaN or all are equal: then no correlation is defined.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.usable
+    }
+
     /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {

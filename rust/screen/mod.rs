@@ -1,0 +1,101 @@
+//! Many programs, a few tables with their truths: each program compiled, run, ranked and judged.
+//!
+//! In reading order: `truth` (what scores are compared with), `tile` (a block of programs through everything),
+//! and here the threads over tiles. Results do not depend on the number of threads or the size of a tile.
+
+mod tile;
+mod truth;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+
+use crate::dsl::{Kind, Limits, Schema, Table};
+
+pub use truth::{Mark, Misfit, Truth};
+
+/// One table that programs run on, and the truth that their scores are judged by.
+pub struct Pair<'a> {
+    /// Statistics of the units.
+    pub table: &'a Table,
+    /// The inputs that the table was filled for.
+    pub schema: &'a Schema,
+    /// The truth of the same units and formats.
+    pub truth: &'a Truth,
+}
+
+/// What every program is judged on.
+pub struct Screen<'a> {
+    /// Tables with their truths, at least one.
+    pub pairs: Vec<Pair<'a>>,
+    /// Bounds of the language.
+    pub limits: Limits,
+    /// Programs in one tile; at least 1.
+    pub tile: usize,
+}
+
+/// What is known of one program, whatever the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct Row {
+    /// Why it has no scores; none when it has.
+    pub error: Option<Kind>,
+    /// Canonical identity; 0 when it does not compile.
+    pub hash: u128,
+    /// Operators after equal subexpressions are merged.
+    pub ops: u32,
+    /// Programs with equal rankings on all tables share it; 0 without scores.
+    pub signature: u64,
+}
+
+/// One row a program, and its marks on each pair.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Screening {
+    /// One for each program.
+    pub rows: Vec<Row>,
+    /// `marks[pair][program]`; all NaN where the program has no scores.
+    pub marks: Vec<Vec<Mark>>,
+    /// False when the stop flag ended the work; rows not reached are as `Row::default()` with NaN marks.
+    pub complete: bool,
+}
+
+impl Screen<'_> {
+    /// Screens the programs on `threads` threads (0: all cores). `stop` ends the work between tiles.
+    pub fn run<S: AsRef<[u8]> + Sync>(&self, sources: &[S], threads: usize, stop: &AtomicBool) -> Screening {
+        let size = self.tile.max(1);
+        let work = |tiles: &mut tile::Tiles, sources: &[S]| {
+            if stop.load(Ordering::Relaxed) {
+                tile::Done::unreached(sources.len(), self.pairs.len())
+            } else {
+                tiles.run(self, sources)
+            }
+        };
+        let done: Vec<tile::Done> = if threads == 1 || sources.len() <= size {
+            let mut tiles = tile::Tiles::default();
+            sources.chunks(size).map(|sources| work(&mut tiles, sources)).collect()
+        } else {
+            let all = || sources.par_chunks(size).map_init(tile::Tiles::default, work).collect();
+            match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+                Ok(pool) => pool.install(all),
+                Err(_) => {
+                    sources.chunks(size).map(|sources| work(&mut tile::Tiles::default(), sources)).collect()
+                }
+            }
+        };
+        self.collect(done, stop)
+    }
+
+    fn collect(&self, done: Vec<tile::Done>, stop: &AtomicBool) -> Screening {
+        let mut screening = Screening {
+            rows: Vec::new(),
+            marks: vec![Vec::new(); self.pairs.len()],
+            complete: !stop.load(Ordering::Relaxed),
+        };
+        for tile in done {
+            screening.rows.extend(tile.rows);
+            for (all, part) in screening.marks.iter_mut().zip(tile.marks) {
+                all.extend(part);
+            }
+        }
+        screening
+    }
+}

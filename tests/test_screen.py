@@ -1,0 +1,171 @@
+"""Screening against one proxy at a time."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tap
+from oracles.dsl_random import Generator
+from oracles.tables import random_table
+from tap import rank
+from tap.errors import ProxyError, TableError
+from tap.proxy import Proxy
+from tap.stats.table import LayerTable
+
+
+def sensitivity(table: LayerTable, rng: np.random.Generator) -> Any:
+    values = rng.standard_normal((len(table.units), len(table.formats)))
+    names = tuple(unit.name for unit in table.units)
+    return SimpleNamespace(units=names, formats=table.formats, values=values, fingerprint=table.fingerprint)
+
+
+def configurations(table: LayerTable, rng: np.random.Generator, *, count: int = 60, strata: int = 3) -> Any:
+    names = tuple(unit.name for unit in table.units)
+    return SimpleNamespace(
+        units=names,
+        formats=table.formats,
+        choice=rng.integers(len(table.formats), size=(count, len(names))),
+        loss=np.round(rng.standard_normal(count), 1),
+        stratum=rng.permutation(np.arange(count) % strata),
+        fingerprint=table.fingerprint,
+    )
+
+
+def programs(seed: int, count: int) -> list[str]:
+    rng = random.Random(seed)
+    texts = [Generator(rng).program(depth=3) for _ in range(count)]
+    return [*texts, "score = lgo(w)", "score = w", "", "score = log(0 * bits)", "é = 1", "\0", *texts[:7]]
+
+
+def slow(source: str, table: LayerTable, target: Any) -> tuple[float, float] | str:
+    """The marks of one program by the public parts, or the kind of its error."""
+    try:
+        scores = Proxy(source).score(table)
+    except ProxyError as error:
+        return error.kind
+    if not np.isfinite(scores).all():
+        return "non-finite"
+    if not hasattr(target, "choice"):
+        return rank.spearman(scores.ravel(), target.values.ravel()), rank.kendall(
+            scores.ravel(), target.values.ravel()
+        )
+    predicted = np.zeros(len(target.loss))
+    for unit in range(scores.shape[0]):
+        predicted += scores[unit, target.choice[:, unit]]
+    strata = [target.stratum == number for number in np.unique(target.stratum)]
+    pairs = [
+        (rank.spearman(predicted[part], target.loss[part]), rank.kendall(predicted[part], target.loss[part]))
+        for part in strata
+    ]
+    return float(np.mean([pair[0] for pair in pairs])), float(np.mean([pair[1] for pair in pairs]))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("make", [sensitivity, configurations])
+def test_screening_is_one_proxy_at_a_time(seed: int, make: Any) -> None:
+    rng = np.random.default_rng(seed)
+    table = random_table(rng)
+    while len(table.units) * len(table.formats) < 4 or len(table.units) < 2:
+        table = random_table(rng)
+    target = make(table, rng)
+    sources = programs(seed, 150)
+    found = tap.screen(sources, table, target, threads=1)
+    assert len(found) == len(sources)
+    for place, source in enumerate(sources):
+        expected = slow(source, table, target)
+        if isinstance(expected, str):
+            assert found.kind[place] == expected, source
+            assert not found.ok[place]
+            assert found.error[place]
+            assert np.isnan([found.spearman[place], found.kendall[place]]).all()
+            assert found.signature[place] == 0
+        else:
+            assert found.ok[place], (source, found.error[place])
+            assert found.error[place] == ""
+            np.testing.assert_allclose(
+                [found.spearman[place], found.kendall[place]], expected, rtol=0, atol=1e-12
+            )
+            proxy = Proxy(source)
+            assert (found.hash[place], found.ops[place]) == (proxy.hash, proxy.ops)
+
+
+def test_threads_and_neighbours_change_nothing() -> None:
+    rng = np.random.default_rng(3)
+    table = random_table(rng)
+    target = sensitivity(table, rng)
+    sources = programs(3, 1500)
+    one = tap.screen(sources, table, target, threads=1)
+    two = tap.screen(sources, table, target, threads=2)
+    order = np.random.default_rng(0).permutation(len(sources))
+    mixed = tap.screen([sources[place] for place in order], table, target, threads=3)
+    for name in ("kind", "spearman", "kendall", "regret", "hash", "ops", "signature"):
+        column = getattr(one, name)
+        for other in (getattr(two, name), getattr(mixed, name)[np.argsort(order)]):
+            assert column.tolist() == other.tolist() or column.tobytes() == other.tobytes(), name
+
+
+def test_twins_share_a_signature_and_formulas_a_hash() -> None:
+    rng = np.random.default_rng(5)
+    table = random_table(rng)
+    target = sensitivity(table, rng)
+    found = tap.screen(
+        ["rank(dw2) + bits", "bits + rank(dw2)", "(bits + rank(dw2)) * 3 + 1", "-rank(dw2) - bits"],
+        table,
+        target,
+    )
+    assert found.hash[0] == found.hash[1] != found.hash[2]
+    assert found.signature[0] == found.signature[1] == found.signature[2] != found.signature[3]
+
+
+def test_several_tables_are_averaged() -> None:
+    rng = np.random.default_rng(7)
+    tables = [random_table(rng), random_table(rng)]
+    targets = [sensitivity(tables[0], rng), configurations(tables[1], rng)]
+    sources = ["numel * bits", "index + bits", "dw2"]
+    both = tap.screen(sources, tables, targets)
+    for at in range(2):
+        alone = tap.screen(sources, tables[at], targets[at])
+        np.testing.assert_array_equal(both.spearman_by_table[at], alone.spearman)
+    np.testing.assert_array_equal(both.spearman, both.spearman_by_table.mean(axis=0))
+
+
+def test_a_target_is_matched_by_name() -> None:
+    rng = np.random.default_rng(9)
+    table = random_table(rng)
+    while len(table.units) < 3 or len(table.formats) < 3:
+        table = random_table(rng)
+    whole = sensitivity(table, rng)
+    units, formats = [2, 0], [1, 2]
+    part = SimpleNamespace(
+        units=tuple(whole.units[unit] for unit in units),
+        formats=tuple(whole.formats[place] for place in formats),
+        values=whole.values[np.ix_(units, formats)],
+        fingerprint="",
+    )
+    scores = Proxy("(index + 1) / bits").score(table)
+    expected = rank.spearman(scores[np.ix_(units, formats)].ravel(), part.values.ravel())
+    assert tap.screen("(index + 1) / bits", table, part).spearman[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_targets_that_do_not_belong_are_errors() -> None:
+    rng = np.random.default_rng(9)
+    table = random_table(rng)
+    target = sensitivity(table, rng)
+    target.fingerprint = "other"
+    with pytest.raises(TableError, match="another model"):
+        tap.screen("bits", table, target)
+    target.fingerprint = ""
+    target.units = ("stranger", *target.units[1:])
+    with pytest.raises(TableError, match="stranger"):
+        tap.screen("bits", table, target)
+    with pytest.raises(TableError, match="1 tables and 2 targets"):
+        tap.screen("bits", table, [target, target])
+    flat = sensitivity(table, rng)
+    flat.values[:] = 1.0
+    with pytest.raises(TableError, match="all equal"):
+        tap.screen("bits", table, flat)
