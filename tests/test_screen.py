@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import importlib.util
+import json
 import random
+import signal
+import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +19,19 @@ import pytest
 import tap
 from oracles.dsl_random import Generator
 from oracles.tables import random_table
-from tap import rank
-from tap.errors import ProxyError, TableError
+from tap import _core, rank
+from tap.errors import DataError, MissingExtraError, ProxyError, TableError
 from tap.proxy import Proxy
+from tap.screen import screen_file
 from tap.stats.table import LayerTable
+
+
+def some_table(rng: np.random.Generator) -> LayerTable:
+    """A random table with room for a ranking."""
+    while True:
+        table = random_table(rng)
+        if len(table.units) >= 3 and len(table.formats) >= 3:
+            return table
 
 
 def sensitivity(table: LayerTable, rng: np.random.Generator) -> Any:
@@ -69,9 +85,7 @@ def slow(source: str, table: LayerTable, target: Any) -> tuple[float, float] | s
 @pytest.mark.parametrize("make", [sensitivity, configurations])
 def test_screening_is_one_proxy_at_a_time(seed: int, make: Any) -> None:
     rng = np.random.default_rng(seed)
-    table = random_table(rng)
-    while len(table.units) * len(table.formats) < 4 or len(table.units) < 2:
-        table = random_table(rng)
+    table = some_table(rng)
     target = make(table, rng)
     sources = programs(seed, 150)
     found = tap.screen(sources, table, target, threads=1)
@@ -96,7 +110,7 @@ def test_screening_is_one_proxy_at_a_time(seed: int, make: Any) -> None:
 
 def test_threads_and_neighbours_change_nothing() -> None:
     rng = np.random.default_rng(3)
-    table = random_table(rng)
+    table = some_table(rng)
     target = sensitivity(table, rng)
     sources = programs(3, 1500)
     one = tap.screen(sources, table, target, threads=1)
@@ -111,7 +125,7 @@ def test_threads_and_neighbours_change_nothing() -> None:
 
 def test_twins_share_a_signature_and_formulas_a_hash() -> None:
     rng = np.random.default_rng(5)
-    table = random_table(rng)
+    table = some_table(rng)
     target = sensitivity(table, rng)
     found = tap.screen(
         ["rank(dw2) + bits", "bits + rank(dw2)", "(bits + rank(dw2)) * 3 + 1", "-rank(dw2) - bits"],
@@ -124,7 +138,7 @@ def test_twins_share_a_signature_and_formulas_a_hash() -> None:
 
 def test_several_tables_are_averaged() -> None:
     rng = np.random.default_rng(7)
-    tables = [random_table(rng), random_table(rng)]
+    tables = [some_table(rng), some_table(rng)]
     targets = [sensitivity(tables[0], rng), configurations(tables[1], rng)]
     sources = ["numel * bits", "index + bits", "dw2"]
     both = tap.screen(sources, tables, targets)
@@ -136,9 +150,7 @@ def test_several_tables_are_averaged() -> None:
 
 def test_a_target_is_matched_by_name() -> None:
     rng = np.random.default_rng(9)
-    table = random_table(rng)
-    while len(table.units) < 3 or len(table.formats) < 3:
-        table = random_table(rng)
+    table = some_table(rng)
     whole = sensitivity(table, rng)
     units, formats = [2, 0], [1, 2]
     part = SimpleNamespace(
@@ -154,7 +166,7 @@ def test_a_target_is_matched_by_name() -> None:
 
 def test_targets_that_do_not_belong_are_errors() -> None:
     rng = np.random.default_rng(9)
-    table = random_table(rng)
+    table = some_table(rng)
     target = sensitivity(table, rng)
     target.fingerprint = "other"
     with pytest.raises(TableError, match="another model"):
@@ -169,3 +181,100 @@ def test_targets_that_do_not_belong_are_errors() -> None:
     flat.values[:] = 1.0
     with pytest.raises(TableError, match="all equal"):
         tap.screen("bits", table, flat)
+
+
+def test_a_file_gives_the_rows_of_its_programs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    table = some_table(rng)
+    target = sensitivity(table, rng)
+    sources = programs(11, 40)
+    lines = [json.dumps(source if place % 2 else {"program": source}) for place, source in enumerate(sources)]
+    (tmp_path / "in.jsonl").write_text("\n\n".join(lines) + "\n")
+    found = tap.screen(sources, table, target)
+    done = screen_file(
+        tmp_path / "in.jsonl", table, target, out=tmp_path / "out.jsonl", chunk=7, progress=False
+    )
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert (done.rows, done.ok, done.complete) == (len(sources), int(found.ok.sum()), True)
+    assert [row["source"] for row in rows] == sources
+    assert [row["line"] for row in rows] == list(range(1, 2 * len(sources), 2))
+    assert [row["hash"] for row in rows] == found.hash.tolist()
+    spearman = [np.nan if row["spearman"] is None else row["spearman"] for row in rows]
+    np.testing.assert_array_equal(spearman, found.spearman)
+    screen_file(tmp_path / "in.jsonl", table, target, out=tmp_path / "out.csv", chunk=9, progress=False)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        table_rows = list(csv.DictReader(file))
+    assert [row["source"] for row in table_rows] == sources
+    assert [float(row["spearman"]) for row in table_rows] == pytest.approx(spearman, nan_ok=True, abs=0)
+
+
+def test_ctrl_c_leaves_a_readable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(12)
+    table = some_table(rng)
+    (tmp_path / "in.jsonl").write_text('"bits"\n' * 50)
+    real, calls = _core.screen_programs, []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(_core, "screen_programs", interrupted)
+    done = screen_file(
+        tmp_path / "in.jsonl",
+        table,
+        sensitivity(table, rng),
+        out=tmp_path / "out.csv",
+        chunk=10,
+        progress=False,
+    )
+    assert (done.rows, done.complete) == (20, False)
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 21
+
+
+def test_ctrl_c_ends_a_long_call() -> None:
+    rng = np.random.default_rng(13)
+    table = some_table(rng)
+    sources = ["score = sum(exp(tanh(dw * w)) ** 2.5)"] * 3_000_000
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        tap.screen(sources, table, sensitivity(table, rng), threads=1)
+    assert time.monotonic() - started < 20
+
+
+def test_files_that_hold_no_programs_are_errors(tmp_path: Path) -> None:
+    rng = np.random.default_rng(14)
+    table = some_table(rng)
+    target = sensitivity(table, rng)
+    path = tmp_path / "in.jsonl"
+    for text, message in [
+        ("nonsense\n", "line 1 is not JSON"),
+        ('"bits"\n{"a": 1}\n', "line 2 holds no program"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            screen_file(path, table, target, out=tmp_path / "out.csv", progress=False)
+        assert not (tmp_path / "out.csv").exists()
+    path.write_text('"bits"\n')
+    with pytest.raises(DataError, match=r"\.xlsx"):
+        screen_file(path, table, target, out=tmp_path / "out.xlsx", progress=False)
+    with pytest.raises(DataError, match="does not exist"):
+        screen_file(tmp_path / "no.jsonl", table, target, out=tmp_path / "out.csv", progress=False)
+
+
+def test_parquet_needs_its_extra_or_holds_the_rows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(15)
+    table = some_table(rng)
+    target = sensitivity(table, rng)
+    (tmp_path / "in.jsonl").write_text('"bits"\n"lgo(w)"\n')
+    out = tmp_path / "out.parquet"
+    if importlib.util.find_spec("pyarrow") is None:
+        with pytest.raises(MissingExtraError, match="pyarrow"):
+            screen_file(tmp_path / "in.jsonl", table, target, out=out, progress=False)
+        return
+    from pyarrow import parquet
+
+    screen_file(tmp_path / "in.jsonl", table, target, out=out, progress=False)
+    assert parquet.read_table(out).column("ok").to_pylist() == [True, False]

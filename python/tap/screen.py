@@ -1,81 +1,28 @@
-"""Screening: many programs run on tables and judged by the truth, in one call or as a stream."""
+"""Screening: many programs run on tables and judged by the truth, from a list or from a file."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tap import _core
 from tap.agreement import truth_of
-from tap.errors import ProxyError, TableError
-from tap.proxy import Proxy, core_table
+from tap.errors import TableError
+from tap.files import written_whole
+from tap.proxy import core_table
+from tap.rows import read_programs, writer
+from tap.screening import Screening
 from tap.stats.table import LayerTable
 
-Floats = NDArray[np.float64]
+__all__ = ["ScreenedFile", "Screening", "screen", "screen_file"]
+
 _KINDS = np.array(["", *_core.error_kinds()], dtype=object)
-
-
-@dataclass(frozen=True)
-class Screening:
-    """What screening found: N programs, T tables with their truths.
-
-    >>> found = screen(["score = dw2", "x = dw2 + 1", "score = lgo(dw2)"], *_example())
-    >>> len(found), found.kind.tolist()
-    (3, ['', 'no-score', 'unknown-operator'])
-    """
-
-    kind: NDArray[np.object_]
-    """[N]: why a program has no scores, as a stable code; empty when it has."""
-    spearman: Floats
-    """[N]: mean over tables; NaN without scores, and where scores are all equal."""
-    kendall: Floats
-    """[N]: the same of Kendall's tau-b."""
-    regret: Floats
-    """[N]: the same of the regret; NaN when no budgets were given."""
-    ops: NDArray[np.uint32]
-    """[N]: operators, equal subexpressions counted once."""
-    signature: NDArray[np.uint64]
-    """[N]: equal for programs that rank everything alike (behavioural twins); 0 without scores."""
-    key: NDArray[np.uint64]
-    """[N, 2]: the canonical identity as two words; `hash` shows it as text."""
-    spearman_by_table: Floats
-    """[T, N]."""
-    kendall_by_table: Floats
-    """[T, N]."""
-    regret_by_table: Floats
-    """[T, N]."""
-    sources: Sequence[str] = field(repr=False)
-    tables: Sequence[LayerTable] = field(repr=False)
-    limits: Mapping[str, int] | None = field(default=None, repr=False)
-
-    def __len__(self) -> int:
-        """Number of programs."""
-        return len(self.kind)
-
-    @cached_property
-    def ok(self) -> NDArray[np.bool_]:
-        """[N]: whether the program has finite scores on every table."""
-        return np.asarray(self.kind == "", np.bool_)
-
-    @cached_property
-    def hash(self) -> NDArray[np.str_]:
-        """[N]: the canonical identity, 32 hex digits as `Proxy.hash`; zeros where it does not compile."""
-        digits = [f"{high:016x}{low:016x}" for high, low in self.key.tolist()]
-        return np.array(digits, dtype="<U32")
-
-    @cached_property
-    def error(self) -> NDArray[np.object_]:
-        """[N]: what is wrong with each program, empty when nothing is; found again for those that failed."""
-        texts = np.full(len(self), "", dtype=object)
-        for place in np.flatnonzero(~self.ok):
-            texts[place] = explain(self.sources[int(place)], self.tables, limits=self.limits)
-        return texts
 
 
 def screen(
@@ -102,48 +49,141 @@ def screen(
     ([True, True, False], [1.0, -0.5], 'non-finite')
     """
     programs = [sources] if isinstance(sources, str) else sources
-    all_tables = [tables] if isinstance(tables, LayerTable) else list(tables)
-    all_targets = list(targets) if isinstance(targets, (list, tuple)) else [targets]
-    if not all_tables or len(all_tables) != len(all_targets):
-        raise TableError(
-            f"{len(all_tables)} tables and {len(all_targets)} targets", hint="give one target for each table"
-        )
-    pairs = [
-        (core_table(table), truth_of(target, table))
-        for table, target in zip(all_tables, all_targets, strict=True)
-    ]
-    found = _core.screen_programs(
-        programs, pairs, threads or os.cpu_count() or 1, None if limits is None else dict(limits)
-    )
-    return Screening(
-        kind=_KINDS[found["kind"]],
-        spearman=found["spearman"].mean(axis=0),
-        kendall=found["kendall"].mean(axis=0),
-        regret=found["regret"].mean(axis=0),
-        ops=found["ops"],
-        signature=found["signature"],
-        key=found["key"],
-        spearman_by_table=found["spearman"],
-        kendall_by_table=found["kendall"],
-        regret_by_table=found["regret"],
-        sources=programs,
-        tables=all_tables,
-        limits=limits,
-    )
+    return _Judges(tables, targets, threads=threads, limits=limits).screen(programs)
 
 
-def explain(source: str, tables: Sequence[LayerTable], *, limits: Mapping[str, int] | None = None) -> str:
-    """Why a program has no scores on the tables, as one line; empty when it has.
+@dataclass(frozen=True)
+class ScreenedFile:
+    """How the screening of a file went."""
 
-    >>> explain("score = lgo(w)", [])
-    ''
+    rows: int
+    """Programs screened; all of them are in the result."""
+    ok: int
+    """Programs with finite scores."""
+    complete: bool
+    """False when Ctrl-C ended the work; the result then holds the rows up to there."""
+    seconds: float
+
+
+def screen_file(
+    path: str | Path,
+    tables: LayerTable | Sequence[LayerTable],
+    targets: Any,
+    *,
+    out: str | Path,
+    threads: int | None = None,
+    limits: Mapping[str, int] | None = None,
+    chunk: int = 32_768,
+    progress: bool = True,
+) -> ScreenedFile:
+    """Screen the programs of a JSON Lines file, in memory that does not grow with it.
+
+    A line is a program as a JSON string, or an object with it under "program". `out` is `.csv`, `.jsonl` or
+    `.parquet` and appears when the work ends, by itself or by Ctrl-C; its columns are `tap.rows.COLUMNS`.
+    `chunk` programs are screened at a time; the rest as for `screen`.
+
+    Raises:
+        DataError: a file or a line that holds no program; another suffix of `out`.
+        TableError: a target that does not belong to its table, or a folder that does not exist.
+        MissingExtraError: `.parquet` without pyarrow.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "programs.jsonl").write_text('"dw2"\\n"lgo(dw2)"\\n')
+    >>> done = screen_file(folder / "programs.jsonl", *_example(), out=folder / "found.csv", progress=False)
+    >>> done.rows, done.ok, (folder / "found.csv").read_text().splitlines()[1][:12]
+    (2, 1, '1,True,,,1.0')
     """
-    try:
-        for table in tables:
-            Proxy(source, limits=limits, columns=table).score(table)
-    except (ProxyError, TableError) as error:
-        return error.message
-    return ""
+    judges = _Judges(tables, targets, threads=threads, limits=limits)
+    started, rows, ok, complete = time.monotonic(), 0, 0, True
+    size = Path(path).stat().st_size if Path(path).is_file() else 0
+    with (
+        written_whole(out) as temporary,
+        writer(temporary, Path(out).suffix) as file,
+        _bar(size, progress) as bar,
+    ):
+        try:
+            for lines, programs, done in read_programs(path, chunk=chunk):
+                found = judges.screen(programs)
+                file.write(_columns(lines, programs, found))
+                rows, ok = rows + len(found), ok + int(found.ok.sum())
+                bar.update(bar.task_ids[0], completed=done, rows=rows, ok=ok)
+        except KeyboardInterrupt:
+            complete = False
+    return ScreenedFile(rows, ok, complete, time.monotonic() - started)
+
+
+class _Judges:
+    """Tables and targets in the core's form, made once for many calls."""
+
+    def __init__(
+        self,
+        tables: LayerTable | Sequence[LayerTable],
+        targets: Any,
+        *,
+        threads: int | None,
+        limits: Mapping[str, int] | None,
+    ) -> None:
+        self.tables = [tables] if isinstance(tables, LayerTable) else list(tables)
+        all_targets = list(targets) if isinstance(targets, (list, tuple)) else [targets]
+        if not self.tables or len(self.tables) != len(all_targets):
+            raise TableError(
+                f"{len(self.tables)} tables and {len(all_targets)} targets",
+                hint="give one target for each table",
+            )
+        self.pairs = [
+            (core_table(table), truth_of(target, table))
+            for table, target in zip(self.tables, all_targets, strict=True)
+        ]
+        self.threads = threads or os.cpu_count() or 1
+        self.limits = None if limits is None else dict(limits)
+
+    def screen(self, programs: Sequence[str]) -> Screening:
+        found = _core.screen_programs(programs, self.pairs, self.threads, self.limits)
+        return Screening(
+            kind=_KINDS[found["kind"]],
+            spearman=found["spearman"].mean(axis=0),
+            kendall=found["kendall"].mean(axis=0),
+            regret=found["regret"].mean(axis=0),
+            ops=found["ops"],
+            signature=found["signature"],
+            key=found["key"],
+            spearman_by_table=found["spearman"],
+            kendall_by_table=found["kendall"],
+            regret_by_table=found["regret"],
+            sources=programs,
+            tables=self.tables,
+            limits=self.limits,
+        )
+
+
+def _columns(lines: list[int], programs: list[str], found: Screening) -> list[list[Any]]:
+    """The columns of `tap.rows.COLUMNS`."""
+    signatures = [f"{signature:016x}" for signature in found.signature.tolist()]
+    measures = [found.spearman.tolist(), found.kendall.tolist(), found.regret.tolist()]
+    texts = [found.kind.tolist(), found.error.tolist()]
+    return [
+        lines,
+        found.ok.tolist(),
+        *texts,
+        *measures,
+        found.ops.tolist(),
+        found.hash.tolist(),
+        signatures,
+        programs,
+    ]
+
+
+def _bar(size: int, shown: bool) -> Any:
+    """A progress bar over bytes that also counts programs."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    texts = TextColumn("{task.fields[rows]:,} programs, {task.fields[ok]:,} with scores")
+    columns = (BarColumn(), TaskProgressColumn(), texts, TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=not shown, transient=True)
+    bar.add_task("screen", total=size, rows=0, ok=0)
+    return bar
 
 
 def _example() -> tuple[LayerTable, Any]:
@@ -156,7 +196,6 @@ def _example() -> tuple[LayerTable, Any]:
         Unit(name, "linear", size, 4, 1, 4 * size) for name, size in zip("abc", (2, 4, 8), strict=True)
     )
     columns = {"bits": np.full((3, 1), 2.0), "dw2": np.array([[0.5], [0.9], [0.1]])}
-    truth = SimpleNamespace(
-        units="abc", formats=("int2",), values=np.array([[0.2], [0.4], [0.1]]), fingerprint=""
-    )
+    values = np.array([[0.2], [0.4], [0.1]])
+    truth = SimpleNamespace(units="abc", formats=("int2",), values=values, fingerprint="")
     return LayerTable(units, ("int2",), columns), truth
