@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from tap.errors import ModelError
+
 
 @contextmanager
 def lent(model: nn.Module, *, gradients: bool = False) -> Iterator[nn.Module]:
@@ -43,3 +45,32 @@ def lent(model: nn.Module, *, gradients: bool = False) -> Iterator[nn.Module]:
             for buffer, value in buffers:
                 if not torch.equal(buffer, value):
                     buffer.copy_(value)
+
+
+@contextmanager
+def at_device(model: nn.Module, device: str | torch.device | None) -> Iterator[None]:
+    """The model moved to a device and back; None leaves it where it is.
+
+    Raises:
+        ModelError: the model is spread over several devices, or the device does not exist.
+    """
+    if device is None:
+        yield
+        return
+    homes = {parameter.device for parameter in model.parameters()}
+    if len(homes) > 1:
+        raise ModelError(
+            "the model is spread over several devices", hint="leave device=None to compute where it is"
+        )
+    try:
+        wanted = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"cannot use device '{device}': {error}", hint="try device='cpu'") from error
+    if homes <= {wanted}:
+        yield
+        return
+    try:
+        model.to(wanted)
+        yield
+    finally:
+        model.to(homes.pop())

@@ -1,0 +1,139 @@
+"""Errors that quantized weights make in the outputs, and what the gradients make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tap.formats import Format
+from tap.stats.calls import Call, laid_out, multiply, per_sample
+from tap.stats.deltas import Deltas
+from tap.stats.gradients import input_gradient
+
+_LIMIT = 1 << 22
+"""Elements of the output errors held at once (16 MB)."""
+_SMALLEST_LOGIT = 1e-6
+"""A target logit nearer to zero counts as this: its relative change has no meaning there."""
+
+
+class OutputNoise:
+    """out_noise, gz_noise, gdw2, logit_dw2: all from D = x * dw, the output's error, with the weights' alone.
+
+    For sample n: out_noise = E |D|^2; gz_noise = E sum gz^2 D^2 (ModelOpt's score); and since
+    sum_w g_n dw = <gz_n, D_n>, gdw2 = E <gz, D>^2 and logit_dw2 = E (<gy, D> / y)^2 (MPQCO, Chen et al., ICCV
+    2021), where gz and gy are the gradients of the loss and of the target's logit y in the output.
+    """
+
+    def __init__(self, deltas: Deltas, devices: Sequence[torch.device]) -> None:
+        self._deltas = deltas
+        self._sums = {
+            name: [torch.zeros(len(deltas.distinct), dtype=torch.float64, device=d) for d in devices]
+            for name in ("out_noise", "gz_noise", "gdw2", "logit_dw2")
+        }
+        self._along: dict[tuple[int, str], Tensor] = {}
+
+    def calls(self, calls: Sequence[Call]) -> None:
+        """Take in all calls of one unit in one batch."""
+        for call in calls:
+            part = slice(call.row, call.row + call.rows)
+            dw = self._deltas.of(call.unit, part)
+            for start, stop in _pieces(call, len(dw)):
+                self._add(call, start, stop, dw)
+
+    def _add(self, call: Call, start: int, stop: int, dw: Tensor) -> None:
+        """Take in the errors of the distinct formats from `start` to `stop`."""
+        unit = call.unit
+        error = multiply(call, dw[start:stop])
+        self._sums["out_noise"][unit][start:stop] += _squares(error)
+        if call.gz is None:
+            return
+        weighted = error * laid_out(call, call.gz)
+        self._sums["gz_noise"][unit][start:stop] += _squares(weighted)
+        self._inner(call, "gdw2", start, weighted)
+        if call.gy is not None:
+            self._inner(call, "logit_dw2", start, error.mul_(laid_out(call, call.gy)))
+
+    def _inner(self, call: Call, name: str, start: int, products: Tensor) -> None:
+        """Add to the sums over the output, which all calls of a unit share before they are squared."""
+        key = (call.unit, name)
+        if key not in self._along:
+            shape = (call.samples, len(self._deltas.distinct))
+            self._along[key] = torch.zeros(shape, dtype=torch.float64, device=products.device)
+        values = per_sample(call, products).double()
+        self._along[key][:, start : start + values.shape[1]] += values
+
+    def end_batch(self, logits: Tensor | None) -> None:
+        """Square the sums of each sample; `logits` [n] are the target's, None without `logit_dw2`."""
+        for (unit, name), values in self._along.items():
+            if name == "logit_dw2" and logits is not None:
+                size = logits.double().abs().clamp(min=_SMALLEST_LOGIT)
+                values = values / size.to(values.device)[:, None]
+            self._sums[name][unit] += values.square().sum(0)
+        self._along.clear()
+
+    def result(self, name: str, samples: int) -> Tensor:
+        """The column [L, F] of one input: the mean over samples."""
+        return self._deltas.spread(torch.stack([total.cpu() for total in self._sums[name]])) / samples
+
+
+class InputNoise:
+    """act_noise = E |X_b - X|^2 and gx_noise = E sum |gx (X_b - X)| of inputs in `act_bits` bits.
+
+    The quantizer has one range a tensor, from the smallest to the largest input and 0. gx is the gradient
+    that flows through the unit alone, as if the quantizer stood in front of it (AutoRound's score).
+    """
+
+    def __init__(
+        self,
+        formats: Sequence[Format],
+        ranges: Sequence[tuple[float, float]],
+        devices: Sequence[torch.device],
+    ) -> None:
+        self._bits = sorted({format.act_bits for format in formats if format.act_bits < 16})
+        self._of_format = [self._bits.index(f.act_bits) if f.act_bits < 16 else -1 for f in formats]
+        self._ranges = ranges
+        size = len(self._bits) + 1
+        self._sums = {
+            name: [torch.zeros(size, dtype=torch.float64, device=device) for device in devices]
+            for name in ("act_noise", "gx_noise")
+        }
+
+    def calls(self, calls: Sequence[Call]) -> None:
+        """Take in all calls of one unit in one batch; embeddings have no input to quantize."""
+        for call in calls:
+            if call.site.kind == "embedding":
+                continue
+            x = call.x.float()
+            gradient = None if call.gz is None else input_gradient(call)
+            for index, bits in enumerate(self._bits):
+                error = rounded(x, self._ranges[call.unit], bits) - x
+                self._sums["act_noise"][call.unit][index] += _squares(error.view(1, 1, 1, -1))[0]
+                if gradient is not None:
+                    self._sums["gx_noise"][call.unit][index] += (error * gradient).abs().sum().double()
+
+    def result(self, name: str, samples: int) -> Tensor:
+        """The column [L, F]: the mean over samples, 0 where activations are not quantized."""
+        return torch.stack([total.cpu() for total in self._sums[name]])[:, self._of_format] / samples
+
+
+def rounded(x: Tensor, bounds: tuple[float, float], bits: int) -> Tensor:
+    """Values on the 2^bits evenly spaced points from the lower to the upper bound, 0 among them."""
+    low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
+    scale = (high - low) / ((1 << bits) - 1) or 1.0
+    zero = round(-low / scale)
+    codes = torch.round(x / scale).clamp_(-zero, (1 << bits) - 1 - zero)
+    return codes.mul_(scale)
+
+
+def _pieces(call: Call, formats: int) -> list[tuple[int, int]]:
+    """Ranges of formats whose errors fit the limit together."""
+    together = max(1, min(formats, _LIMIT // max(1, call.z.numel())))
+    return [(start, min(start + together, formats)) for start in range(0, formats, together)]
+
+
+def _squares(values: Tensor) -> Tensor:
+    """Sums of squares [F] of values [items, A, F, B]."""
+    norms: Tensor = torch.linalg.vector_norm(values, dim=(0, 1, 3))
+    return norms.double().square()

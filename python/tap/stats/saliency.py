@@ -1,0 +1,67 @@
+"""Gradients that need no data: SynFlow on a copy with absolute weights, and EMQ's virtual gradient."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tap.stats.batches import Batch, Batches, unwrap
+from tap.stats.layers import weight_of
+from tap.stats.observe import plain_torch
+from tap.stats.unchanged import lent
+from tap.stats.units import Unit
+
+_DOUBLE = 50_000_000
+"""Parameters up to which the copy is float64; products of many absolute weights overflow float32 early."""
+
+
+def synflow(model: nn.Module, units: Sequence[Unit], batches: Batches) -> list[Tensor]:
+    """dR/dW of each unit, R the summed outputs for an input of ones, with every parameter and buffer replaced
+    by its magnitude and batch norms taken out (Tanaka et al., NeurIPS 2020). Done on a copy of the model.
+    """
+    inner = unwrap(model)
+    size = sum(parameter.numel() for parameter in inner.parameters())
+    with torch.no_grad():
+        twin = copy.deepcopy(inner).eval().to(torch.float64 if size <= _DOUBLE else torch.float32)
+        for tensor in (*twin.parameters(), *twin.buffers()):
+            tensor.abs_()
+    for module in list(twin.modules()):
+        if isinstance(module, nn.modules.batchnorm._NormBase):
+            module.__dict__["forward"] = _same
+    return _gradient_of_sum(twin, units, batches)
+
+
+def virtual_gradient(model: nn.Module, units: Sequence[Unit], batches: Batches) -> list[Tensor]:
+    """d sum(logits) / dW of each unit for an input of ones, on the model as it is (EMQ, ICCV 2023)."""
+    return _gradient_of_sum(model, units, batches)
+
+
+def _gradient_of_sum(model: nn.Module, units: Sequence[Unit], batches: Batches) -> list[Tensor]:
+    """Gradients of the summed logits of one sample of ones; token inputs stay as they are."""
+    weights = [weight_of(model, unit) for unit in units]
+    batch = ones_like(next(iter(batches)).part(0, 1))
+    with lent(model, gradients=True), plain_torch(), torch.enable_grad():
+        total = batches.run(model, batch).double().sum()
+        found = torch.autograd.grad(total, weights, allow_unused=True)
+    return [
+        torch.zeros_like(w, dtype=torch.float32) if g is None else g.float()
+        for w, g in zip(weights, found, strict=True)
+    ]
+
+
+def ones_like(batch: Batch) -> Batch:
+    """The batch with every floating-point input replaced by ones."""
+
+    def one(value: Any) -> Any:
+        return torch.ones_like(value) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+    kwargs = {name: one(value) for name, value in batch.kwargs.items()}
+    return Batch(batch.index, batch.size, tuple(map(one, batch.args)), kwargs)
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
