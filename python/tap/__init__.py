@@ -17,6 +17,8 @@ _HOME: dict[str, str] = {
     "TableError": "tap.errors",
     "PlanError": "tap.errors",
     "LLMError": "tap.errors",
+    "LayerTable": "tap.stats.table",
+    "collect": "tap.stats.collect",
     "Proxy": "tap.proxy",
     "Screening": "tap.screen",
     "screen": "tap.screen",

@@ -36,6 +36,11 @@ class LayerTable:
     `columns[name]` is float64 of shape [L] or [L, F], exact over the whole tensors. `samples[name]` keeps
     axes of the weight, cut to `blocks[l]` = (out, in, pos) channels of unit l; a program that sums over a
     sample gets the sum scaled to the whole tensor.
+
+    >>> unit = Unit("fc", "linear", out=2, inp=3, pos=1, macs=6)
+    >>> table = LayerTable((unit,), ("int4",), {"trace": np.array([0.5])})
+    >>> table.columns["trace"].shape, table.units[0].numel
+    ((1,), 6)
     """
 
     units: tuple[Unit, ...]
