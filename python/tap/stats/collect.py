@@ -65,7 +65,7 @@ def collect(
 
     >>> table = collect(nn.Linear(4, 2), torch.randn(8, 4), formats=["int4"], progress=False)
     >>> table.columns["dw2"].shape, table.samples["g2"].values[0].shape
-    ((1, 1), (1, 2, 4, 1))
+    ((1, 1), (2, 4, 1))
     """
     if sample is not None and sample < 1:
         raise DataError(f"sample={sample} keeps nothing", hint="give a positive number, or None for all")

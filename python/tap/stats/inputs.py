@@ -68,7 +68,7 @@ def passes_for(
     Raises:
         TableError: an unknown input; the hint names the nearest.
 
-    >>> passes_for(["w_norm2", "numel"])[1] == {"shapes", "weights"}
+    >>> passes_for(["w_norm2", "numel"])[1] == {"shapes", "weights", "errors"}
     True
     """
     if inputs is None and for_proxies is None:
