@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod dsl;
+pub mod knapsack;
 pub mod math;
 pub mod rank;
 pub mod screen;

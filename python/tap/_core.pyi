@@ -17,6 +17,10 @@ __all__ = [
     "error_kinds",
     "inputs",
     "kendall",
+    "knapsack",
+    "knapsack_frontier",
+    "knapsack_instance",
+    "knapsack_ladder",
     "operators",
     "screen_programs",
     "spearman",
@@ -119,3 +123,44 @@ def screen_programs(
     limits: Mapping[str, int] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Screens programs against pairs of tables and truths; KeyboardInterrupt ends it between tiles."""
+_Cost = tuple[NDArray[np.int64], int] | tuple[NDArray[np.float64], float]
+
+def knapsack(
+    loss: NDArray[np.float64],
+    costs: list[_Cost],
+    allowed: NDArray[np.bool_],
+    groups: NDArray[np.uint32],
+    goal: str,
+    time_limit: float | None,
+    node_limit: int | None,
+) -> tuple[str, NDArray[np.uint32], float, float, list[float], int]:
+    """Solves one problem: (status, choice, objective, bound, prices, nodes).
+
+    With status "infeasible" the smallest achievable costs stand in the place of the prices.
+    """
+
+def knapsack_frontier(
+    loss: NDArray[np.float64],
+    cost: _Cost,
+    allowed: NDArray[np.bool_],
+    groups: NDArray[np.uint32],
+    time_limit: float | None,
+    node_limit: int | None,
+) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.bool_], bool]:
+    """All Pareto points of one cost: (choice[N, L], loss[N], supported[N], complete)."""
+
+def knapsack_ladder(
+    loss: NDArray[np.float64],
+    cost: _Cost,
+    budgets: list[int] | list[float],
+    allowed: NDArray[np.bool_],
+    groups: NDArray[np.uint32],
+    time_limit: float | None,
+    node_limit: int | None,
+) -> list[tuple[NDArray[np.uint32], float] | None]:
+    """Solves at each budget: (choice, objective minus bound), or None where nothing fits."""
+
+def knapsack_instance(
+    family: str, units: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """A generated problem of family "cnn" or "llm": (loss, bytes, bops, latency), each [units, 7]."""

@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 
+mod knapsack;
 mod lang;
 mod rank;
 mod screen;
@@ -10,6 +11,8 @@ mod screen;
 mod _core {
     use super::*;
 
+    #[pymodule_export]
+    use super::knapsack::{knapsack, knapsack_frontier, knapsack_instance, knapsack_ladder};
     #[pymodule_export]
     use super::lang::{Program, Table, compile, constants, error_json, input_rows, operators};
     #[pymodule_export]

@@ -1,0 +1,27 @@
+//! Exact bit allocation: one format for each unit, least total loss, costs within budgets.
+//!
+//!   minimise sum_l loss[l, c_l]   subject to   sum_l cost_k[l, c_l] <= budget_k
+//!
+//! In reading order: `problem` (tables to classes of items), `reduce` (dominance, hulls), `bound` (linear
+//! relaxation), `expand` (closing the gap of one budget), `one` (the three together, warm). For regret over many
+//! loss tables use [`OneBudget`]; for one answer use [`solve`].
+
+mod bound;
+mod dual;
+mod expand;
+mod frontier;
+pub mod instances;
+mod master;
+mod one;
+mod outcome;
+mod problem;
+mod rates;
+mod reduce;
+mod search;
+mod solve;
+
+pub use frontier::{Budget, Frontier, Rung, frontier, ladder};
+pub use one::{OneBudget, Solved};
+pub use outcome::{Limits, Outcome, Status, exact_sum};
+pub use problem::{BUDGET_SLACK, Classes, Constraint, Input, KnapsackError};
+pub use solve::{Goal, solve};

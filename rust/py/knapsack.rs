@@ -1,0 +1,176 @@
+//! Binds the allocator: numpy tables in, plain tuples out; a missing solution is an outcome, not an exception.
+
+use std::time::Duration;
+
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::knapsack::instances::{Family, Instance};
+use crate::knapsack::{
+    Budget, Constraint, Frontier, Goal, Input, KnapsackError, Limits, Outcome, Rung, Status, frontier,
+    ladder, solve,
+};
+
+impl From<KnapsackError> for PyErr {
+    fn from(error: KnapsackError) -> Self {
+        PyValueError::new_err(error.to_string())
+    }
+}
+
+/// One cost table of either type, with its budget.
+#[derive(FromPyObject)]
+pub enum Cost<'py> {
+    Integer(PyReadonlyArray2<'py, i64>, i128),
+    Real(PyReadonlyArray2<'py, f64>, f64),
+}
+
+/// A budget of a ladder.
+#[derive(FromPyObject)]
+pub enum Rungs {
+    Integer(Vec<i128>),
+    Real(Vec<f64>),
+}
+
+impl Cost<'_> {
+    fn constraint(&self) -> PyResult<Constraint<'_>> {
+        Ok(match self {
+            Self::Integer(costs, budget) => Constraint::Integer { costs: costs.as_slice()?, budget: *budget },
+            Self::Real(costs, budget) => Constraint::Real { costs: costs.as_slice()?, budget: *budget },
+        })
+    }
+}
+
+fn limits(time_limit: Option<f64>, node_limit: Option<u64>) -> Limits {
+    let time =
+        time_limit.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX));
+    Limits { time, nodes: node_limit.unwrap_or(Limits::default().nodes) }
+}
+
+type Solved<'py> = (&'static str, Bound<'py, PyArray1<u32>>, f64, f64, Vec<f64>, u64);
+
+fn solved(py: Python<'_>, outcome: Outcome) -> Solved<'_> {
+    let status = match outcome.status {
+        Status::Optimal => "optimal",
+        Status::Feasible => "feasible",
+        Status::Limit => "limit",
+    };
+    let choice = PyArray1::from_vec(py, outcome.choice);
+    (status, choice, outcome.objective, outcome.bound, outcome.prices, outcome.nodes)
+}
+
+/// Solves one problem: (status, choice, objective, bound, prices, nodes); status "infeasible" has the smallest
+/// achievable costs in the place of the prices.
+#[pyfunction]
+#[pyo3(signature = (loss, costs, allowed, groups, goal, time_limit, node_limit))]
+#[allow(clippy::too_many_arguments)]
+pub fn knapsack<'py>(
+    py: Python<'py>,
+    loss: PyReadonlyArray2<'py, f64>,
+    costs: Vec<Cost<'py>>,
+    allowed: PyReadonlyArray2<'py, bool>,
+    groups: PyReadonlyArray1<'py, u32>,
+    goal: &str,
+    time_limit: Option<f64>,
+    node_limit: Option<u64>,
+) -> PyResult<Solved<'py>> {
+    let constraints = costs.iter().map(Cost::constraint).collect::<PyResult<Vec<_>>>()?;
+    let [units, formats] = [loss.shape()[0], loss.shape()[1]];
+    let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
+    let input = Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
+    let goal = match goal {
+        "sum" => Goal::Sum,
+        "lexicographic" => Goal::Lexicographic,
+        other => return Err(PyValueError::new_err(format!("unknown goal '{other}'"))),
+    };
+    let limits = limits(time_limit, node_limit);
+    match py.detach(|| solve(&input, goal, &limits)) {
+        Ok(outcome) => Ok(solved(py, outcome)),
+        Err(KnapsackError::Infeasible { smallest }) => {
+            Ok(("infeasible", PyArray1::from_vec(py, Vec::new()), f64::INFINITY, f64::INFINITY, smallest, 0))
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+type Points<'py> = (Bound<'py, PyArray2<u32>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<bool>>, bool);
+
+/// All Pareto points of one cost: (choice[N, L], loss[N], supported[N], complete).
+#[pyfunction]
+#[pyo3(signature = (loss, cost, allowed, groups, time_limit, node_limit))]
+pub fn knapsack_frontier<'py>(
+    py: Python<'py>,
+    loss: PyReadonlyArray2<'py, f64>,
+    cost: Cost<'py>,
+    allowed: PyReadonlyArray2<'py, bool>,
+    groups: PyReadonlyArray1<'py, u32>,
+    time_limit: Option<f64>,
+    node_limit: Option<u64>,
+) -> PyResult<Points<'py>> {
+    let constraints = [cost.constraint()?];
+    let [units, formats] = [loss.shape()[0], loss.shape()[1]];
+    let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
+    let input = Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
+    let limits = limits(time_limit, node_limit);
+    let Frontier { choice, loss, supported, complete } = py.detach(|| frontier(&input, &limits))?;
+    let choice = PyArray1::from_vec(py, choice).reshape([loss.len(), units])?;
+    Ok((choice, PyArray1::from_vec(py, loss), PyArray1::from_vec(py, supported), complete))
+}
+
+/// Solves at each budget, sharing the reductions: (choice, objective minus bound) or None where nothing fits.
+#[pyfunction]
+#[pyo3(signature = (loss, cost, budgets, allowed, groups, time_limit, node_limit))]
+#[allow(clippy::too_many_arguments, clippy::type_complexity)]
+pub fn knapsack_ladder<'py>(
+    py: Python<'py>,
+    loss: PyReadonlyArray2<'py, f64>,
+    cost: Cost<'py>,
+    budgets: Rungs,
+    allowed: PyReadonlyArray2<'py, bool>,
+    groups: PyReadonlyArray1<'py, u32>,
+    time_limit: Option<f64>,
+    node_limit: Option<u64>,
+) -> PyResult<Vec<Option<(Bound<'py, PyArray1<u32>>, f64)>>> {
+    let constraints = [cost.constraint()?];
+    let [units, formats] = [loss.shape()[0], loss.shape()[1]];
+    let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
+    let input = Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
+    let limits = limits(time_limit, node_limit);
+    let budgets: Vec<Budget> = match budgets {
+        Rungs::Integer(budgets) => budgets.into_iter().map(Budget::Integer).collect(),
+        Rungs::Real(budgets) => budgets.into_iter().map(Budget::Real).collect(),
+    };
+    let rungs = py.detach(|| ladder(&input, &budgets, &limits))?;
+    let rung = |rung: Rung| (PyArray1::from_vec(py, rung.choice), rung.distance);
+    Ok(rungs.into_iter().map(|found| found.map(rung)).collect())
+}
+
+type Tables<'py> = (
+    Bound<'py, PyArray2<f64>>,
+    Bound<'py, PyArray2<i64>>,
+    Bound<'py, PyArray2<i64>>,
+    Bound<'py, PyArray2<f64>>,
+);
+
+/// A generated problem of the benches, family "cnn" or "llm": (loss, bytes, bops, latency), each [units, 7].
+#[pyfunction]
+pub fn knapsack_instance<'py>(
+    py: Python<'py>,
+    family: &str,
+    units: usize,
+    seed: u64,
+) -> PyResult<Tables<'py>> {
+    let family = match family {
+        "cnn" => Family::Cnn,
+        "llm" => Family::Llm,
+        other => return Err(PyValueError::new_err(format!("unknown family '{other}'"))),
+    };
+    let Instance { loss, bytes, bops, latency, .. } = Instance::draw(family, units, seed);
+    let shape = [units, 7];
+    Ok((
+        PyArray1::from_vec(py, loss).reshape(shape)?,
+        PyArray1::from_vec(py, bytes).reshape(shape)?,
+        PyArray1::from_vec(py, bops).reshape(shape)?,
+        PyArray1::from_vec(py, latency).reshape(shape)?,
+    ))
+}
