@@ -22,6 +22,10 @@ _HOME: dict[str, str] = {
     "Proxy": "tap.proxy",
     "Screening": "tap.screen",
     "screen": "tap.screen",
+    "allocate": "tap.allocate",
+    "frontier": "tap.allocate",
+    "Allocation": "tap.allocate",
+    "Frontier": "tap.allocate",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

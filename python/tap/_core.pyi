@@ -123,6 +123,7 @@ def screen_programs(
     limits: Mapping[str, int] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Screens programs against pairs of tables and truths; KeyboardInterrupt ends it between tiles."""
+
 _Cost = tuple[NDArray[np.int64], int] | tuple[NDArray[np.float64], float]
 
 def knapsack(

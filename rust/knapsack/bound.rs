@@ -37,8 +37,7 @@ impl Relaxation {
                 continue;
             }
             self.take(&edges[..steeper]);
-            for at in steeper..equal {
-                let edge = edges[at];
+            for &edge in &edges[steeper..equal] {
                 if edge.cost > self.slack {
                     self.price = pivot;
                     self.split = Some((edge.class, edge.to));

@@ -27,6 +27,8 @@ struct Trial {
     excess: Vec<f64>,
     loss: f64,
     value: f64,
+    /// Sum of the sizes of all terms of `value`: what its rounding error is relative to.
+    size: f64,
 }
 
 struct Oracle<'a> {
@@ -48,20 +50,20 @@ pub fn maximise(classes: &Classes, start: Option<&[f64]>) -> Dual {
     let caps = vec![16.0 * spread; oracle.m];
     let mut trial = oracle.evaluate(&vec![0.0; oracle.m]);
     let mut master = Master::new(&trial.excess, trial.loss, &caps);
-    let (mut best, mut centre) = (trial.value, vec![0.0; oracle.m]);
+    let (mut best, mut size, mut centre) = (trial.value, trial.size, vec![0.0; oracle.m]);
     if let Some(start) = start {
         let prices: Vec<f64> = start.iter().zip(&oracle.scale).map(|(price, scale)| price * scale).collect();
         trial = oracle.evaluate(&prices);
         master.add(&trial.excess, trial.loss);
         if trial.value > best {
-            (best, centre) = (trial.value, prices);
+            (best, size, centre) = (trial.value, trial.size, prices);
         }
     }
     let mut prices = vec![0.0; oracle.m];
     let mut pull = 0.5;
     for _ in 0..ROUNDS + 20 * oracle.m {
         let upper = master.optimise(&mut prices);
-        if best > most {
+        if proves_infeasible(best, size, most) {
             break;
         }
         let close = upper - best <= 1e-12 * (upper.abs() + best.abs() + (most - least));
@@ -78,12 +80,17 @@ pub fn maximise(classes: &Classes, start: Option<&[f64]>) -> Dual {
             trial.loss + trial.excess.iter().zip(&prices).map(|(excess, price)| excess * price).sum::<f64>();
         pull = if at_master < upper { 0.5 } else { 0.0 };
         if trial.value > best {
-            (best, centre) = (trial.value, mixed);
+            (best, size, centre) = (trial.value, trial.size, mixed);
         }
     }
-    let infeasible = best > most + 1e-9 * (most.abs() + least.abs());
+    let infeasible = proves_infeasible(best, size, most);
     let prices = centre.iter().zip(&oracle.scale).map(|(price, scale)| price / scale).collect();
     Dual { prices, value: best, infeasible }
+}
+
+/// Whether the bound lies above the largest loss of any choice, by more than rounding can explain.
+fn proves_infeasible(bound: f64, size: f64, most: f64) -> bool {
+    bound - most > 1e-10 * (size + most.abs())
 }
 
 /// Sums of the least and the largest loss of every class.
@@ -130,9 +137,13 @@ impl<'a> Oracle<'a> {
                 }
             }
             trial.loss += self.classes.loss[best];
+            trial.size += self.classes.loss[best].abs();
             let row = &self.cost[best * self.m..(best + 1) * self.m];
             trial.excess.iter_mut().zip(row).for_each(|(excess, cost)| *excess += cost);
         }
+        let spent =
+            trial.excess.iter().zip(&self.budget).map(|(excess, left)| excess.abs() + 2.0 * left.abs());
+        trial.size += spent.zip(prices).map(|(spent, price)| spent * price).sum::<f64>();
         trial.value = trial.loss + trial.excess.iter().zip(prices).map(|(e, p)| e * p).sum::<f64>();
         trial
     }

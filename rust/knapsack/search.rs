@@ -78,8 +78,8 @@ impl<'a> Search<'a> {
             for item in classes.items_of(class).filter(|&item| item != base) {
                 let loss = classes.loss[item] - classes.loss[base];
                 let (mut excess, mut size) = (loss, loss.abs());
-                for k in 0..m {
-                    let cost = prices[k] * (classes.cost[item * m + k] - classes.cost[base * m + k]) as f64;
+                for (k, price) in prices.iter().enumerate() {
+                    let cost = price * (classes.cost[item * m + k] - classes.cost[base * m + k]) as f64;
                     excess += cost;
                     size += cost.abs();
                 }

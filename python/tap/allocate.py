@@ -1,0 +1,246 @@
+"""The best format for each unit under the budgets, with a certificate; the whole frontier of one budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tap import _core
+from tap.errors import InfeasibleError, TableError
+from tap.problem import Groups, Problem, limit
+
+Status = Literal["optimal", "feasible", "limit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Allocation:
+    """One format for each unit, and what is proven about it."""
+
+    choice: NDArray[np.int64]
+    """Format of each unit [L]; -1 for excluded units, and everywhere when status is "limit"."""
+    objective: float
+    """Loss of the choice, summed anew from the tables; infinite when status is "limit"."""
+    bound: float
+    """No choice that fits the budgets has a smaller objective; rounding is allowed for."""
+    gap: float
+    """(objective - bound) / sum of the absolute chosen losses."""
+    status: Status
+    """`optimal`: proven, up to rounding. `feasible`: a limit ended the search, and `gap` says how much better
+    a choice may be. `limit`: a limit ended it before any choice was found, which proves nothing."""
+    used: Mapping[str, float]
+    """Total of every cost; integer costs give an `int`."""
+    prices: Mapping[str, float]
+    """Loss saved by one more unit of each budget at the margin of the relaxed problem."""
+    nodes: int
+    """Search states visited."""
+    seconds: float
+
+
+def allocate(
+    loss: ArrayLike,
+    costs: Mapping[str, ArrayLike],
+    budgets: Mapping[str, float],
+    *,
+    groups: Groups | None = None,
+    allowed: ArrayLike | None = None,
+    forced: Mapping[int, int] | None = None,
+    forbidden: Iterable[tuple[int, int]] = (),
+    excluded: Iterable[int] = (),
+    weights: ArrayLike | None = None,
+    objective: Literal["sum", "lexicographic"] = "sum",
+    time_limit: float | None = None,
+    node_limit: int | None = None,
+) -> Allocation:
+    """Minimise the summed loss over one format for each unit, every budgeted cost within its budget.
+
+    Integer costs (or floats that are whole numbers) are added exactly. Other costs are compared with their
+    budget up to 1e-12 of it, so that a budget summed in another order still fits.
+
+    Args:
+        loss: [L, F], finite, any sign.
+        costs: [L, F] by name, at least 0; those without a budget are only reported in `used`.
+        budgets: largest total of each named cost.
+        groups: units that choose together: a label for each unit [L], or lists of tied units.
+        allowed: mask [L, F] of the formats that each unit may take; tables may hold anything elsewhere.
+        forced: format of some units.
+        forbidden: (unit, format) pairs.
+        excluded: units that take no part: no loss, no cost, choice -1.
+        weights: factors [L] of the losses.
+        objective: "sum", or "lexicographic": among equal sums the smallest total of the first budget.
+        time_limit: seconds; the answer then depends on the machine, its status stays true.
+        node_limit: search states, 50 million unless told.
+
+    Raises:
+        InfeasibleError: nothing fits; `smallest` has the smallest achievable total of each budgeted cost.
+        TableError: a table has a wrong shape or number.
+        BudgetError: a budget is not a number.
+
+    >>> loss = [[3.0, 0.5, 0.1], [9.0, 1.0, 0.2]]
+    >>> bits = [[2, 4, 8], [2, 4, 8]]
+    >>> plan = allocate(loss, {"bits": bits}, {"bits": 10})
+    >>> plan.choice.tolist(), plan.objective, plan.status, plan.used
+    ([1, 1], 1.5, 'optimal', {'bits': 8})
+    """
+    started = time.perf_counter()
+    problem = Problem.build(
+        loss,
+        costs,
+        groups=groups,
+        allowed=allowed,
+        forced=forced,
+        forbidden=forbidden,
+        excluded=excluded,
+        weights=weights,
+    )
+    for name in budgets:
+        if name not in problem.costs:
+            raise TableError(f"budget '{name}' has no cost of that name", hint=f"costs: {', '.join(costs)}")
+    pairs = [problem.pair(name, budget) for name, budget in budgets.items()]
+    status, chosen, value, bound, prices, nodes = _core.knapsack(
+        problem.loss, pairs, problem.allowed, problem.groups, objective, time_limit, node_limit
+    )
+    if status == "infeasible":
+        raise problem.infeasible(budgets)
+    choice = _choice(problem, chosen)
+    found = status != "limit"
+    return Allocation(
+        choice=choice,
+        objective=value,
+        bound=bound,
+        gap=_gap(problem, choice, value, bound) if found else math.inf,
+        status=status,  # type: ignore[arg-type]
+        used={name: problem.used(name, choice) for name in problem.costs} if found else {},
+        prices=dict(zip(budgets, prices, strict=True)),
+        nodes=nodes,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """Choices of rising cost and falling loss."""
+
+    cost: NDArray[np.float64]
+    """Total cost of each point [N]."""
+    loss: NDArray[np.float64]
+    """Total loss of each point [N]."""
+    supported: NDArray[np.bool_]
+    """Whether a point [N] lies on the lower convex hull of these points."""
+    gap: NDArray[np.float64]
+    """Proven relative gap of each point [N]; zero for the whole frontier."""
+    choices: NDArray[np.int64]
+    """Format of each unit in each point [N, L]; -1 for excluded units."""
+    seconds: float
+
+    def choice(self, point: int) -> NDArray[np.int64]:
+        """Format of each unit [L] in one point."""
+        row: NDArray[np.int64] = self.choices[point]
+        return row
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+
+def frontier(
+    loss: ArrayLike,
+    cost: ArrayLike,
+    *,
+    groups: Groups | None = None,
+    allowed: ArrayLike | None = None,
+    budgets: Sequence[float] | None = None,
+    time_limit: float | None = None,
+    node_limit: int | None = None,
+) -> Frontier:
+    """Every Pareto point of one cost against the loss, or the best choice for each of a ladder of budgets.
+
+    Without `budgets` no choice beats any point in both cost and loss, and every such pair of values is there.
+    With `budgets` there is one point for each, in their order, from one set of reductions.
+
+    Raises:
+        InfeasibleError: a budget of the ladder fits nothing.
+        TableError: a table has a wrong shape or number, or a limit ended the whole frontier early.
+
+    >>> points = frontier([[3.0, 0.5, 0.25], [9.0, 1.0, 0.25]], [[2, 4, 8], [2, 4, 8]])
+    >>> points.cost.tolist(), points.loss.tolist()
+    ([4.0, 6.0, 8.0, 12.0, 16.0], [12.0, 4.0, 1.5, 0.75, 0.5])
+    """
+    started = time.perf_counter()
+    problem = Problem.build(loss, {"cost": cost}, groups=groups, allowed=allowed)
+    tables = (problem.allowed, problem.groups, time_limit, node_limit)
+    if budgets is None:
+        chosen, losses, supported, complete = _core.knapsack_frontier(
+            problem.loss, problem.pair("cost", math.inf), *tables
+        )
+        if not complete:
+            raise TableError(
+                "the frontier has more points than the limit allows",
+                hint="pass budgets=[...] for a ladder, or raise node_limit",
+            )
+        gaps = np.zeros(len(losses))
+        choices = chosen.astype(np.int64)
+    else:
+        integer = problem.costs["cost"].dtype == np.int64
+        rungs = [limit("cost", budget, integer=integer) for budget in budgets]
+        found = _core.knapsack_ladder(problem.loss, problem.pair("cost", math.inf), rungs, *tables)
+        choices, losses, gaps = _ladder(problem, budgets, found)
+        supported = np.zeros(len(losses), np.bool_)
+    totals = np.array([problem.used("cost", choice) for choice in choices], np.float64)
+    if budgets is not None:
+        supported = _on_hull(totals, losses)
+    return Frontier(totals, losses, supported, gaps, choices, time.perf_counter() - started)
+
+
+def _choice(problem: Problem, chosen: NDArray[np.uint32]) -> NDArray[np.int64]:
+    if chosen.size == 0:
+        return np.full(len(problem.loss), -1, np.int64)
+    return np.where(problem.taking_part, chosen.astype(np.int64), -1)
+
+
+def _gap(problem: Problem, choice: NDArray[np.int64], value: float, bound: float) -> float:
+    if value <= bound:
+        return 0.0
+    chosen = problem.loss[np.arange(len(choice)), np.maximum(choice, 0)]
+    scale = math.fsum(np.abs(chosen))
+    return (value - bound) / scale if scale > 0 else math.inf
+
+
+def _ladder(
+    problem: Problem, budgets: Sequence[float], found: list[tuple[NDArray[np.uint32], float] | None]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    n_units = len(problem.loss)
+    choices = np.empty((len(found), n_units), np.int64)
+    losses, gaps = np.empty(len(found)), np.empty(len(found))
+    for at, (rung, budget) in enumerate(zip(found, budgets, strict=True)):
+        if rung is None:
+            raise InfeasibleError(
+                f"no plan fits a budget of {budget:,}; the smallest is {problem.smallest('cost'):,}",
+                smallest={"cost": problem.smallest("cost")},
+            )
+        choices[at] = rung[0]
+        losses[at] = math.fsum(problem.loss[np.arange(n_units), choices[at]])
+        gaps[at] = _gap(problem, choices[at], losses[at], losses[at] - rung[1])
+    return choices, losses, gaps
+
+
+def _on_hull(cost: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether each point lies on the lower convex hull of all, from the cheapest to the least loss."""
+    order = np.lexsort((loss, cost))
+    hull: list[int] = []
+    for at in order:
+        if hull and loss[at] >= loss[hull[-1]]:
+            continue
+        while len(hull) > 1:
+            a, b = hull[-2], hull[-1]
+            if (loss[a] - loss[b]) * (cost[at] - cost[a]) < (loss[a] - loss[at]) * (cost[b] - cost[a]):
+                hull.pop()
+            else:
+                break
+        hull.append(int(at))
+    marked = {(cost[at], loss[at]) for at in hull}
+    return np.array([(c, value) in marked for c, value in zip(cost, loss, strict=True)], np.bool_)
