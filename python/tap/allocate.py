@@ -20,7 +20,12 @@ Status = Literal["optimal", "feasible", "limit"]
 
 @dataclass(frozen=True, eq=False)
 class Allocation:
-    """One format for each unit, and what is proven about it."""
+    """One format for each unit, and what is proven about it.
+
+    >>> plan = allocate([[1.0, 0.0]], {"bits": [[4, 8]]}, {"bits": 8})
+    >>> plan.status, plan.bound, plan.gap
+    ('optimal', 0.0, 0.0)
+    """
 
     choice: NDArray[np.int64]
     """Format of each unit [L]; -1 for excluded units, and everywhere when status is "limit"."""
@@ -124,7 +129,12 @@ def allocate(
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
-    """Choices of rising cost and falling loss."""
+    """Choices of rising cost and falling loss.
+
+    >>> points = frontier([[1.0, 0.0]], [[4, 8]])
+    >>> len(points), points.choice(1).tolist()
+    (2, [1])
+    """
 
     cost: NDArray[np.float64]
     """Total cost of each point [N]."""

@@ -3,9 +3,10 @@
 //! All points: dynamic programming over the classes. The states after a class are the choices of the classes so
 //! far that no other beats in both cost and loss; a class of F items merges F shifted copies of them.
 
+use super::input::{Constraint, Input, KnapsackError};
 use super::one::OneBudget;
 use super::outcome::{Limits, Meter, exact_sum};
-use super::problem::{Classes, Constraint, Input, KnapsackError};
+use super::problem::Classes;
 use super::reduce::Reduced;
 
 /// Pareto points by rising cost and falling loss.

@@ -10,7 +10,7 @@
 //! * CNN-like: stages of 64 to 512 channels, halving resolution; 1x1, 3x3 and depthwise layers; scales per channel.
 //! * LLM-like: blocks of projections of three sizes, so few distinct costs; scales per group of 128.
 
-use super::problem::Constraint;
+use super::input::Constraint;
 
 /// Bits of the formats of every instance.
 pub const BITS: [i64; 7] = [2, 3, 4, 5, 6, 7, 8];

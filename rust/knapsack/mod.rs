@@ -10,6 +10,7 @@ mod bound;
 mod dual;
 mod expand;
 mod frontier;
+mod input;
 pub mod instances;
 mod master;
 mod one;
@@ -21,7 +22,8 @@ mod search;
 mod solve;
 
 pub use frontier::{Budget, Frontier, Rung, frontier, ladder};
+pub use input::{BUDGET_SLACK, Constraint, Input, KnapsackError};
 pub use one::{OneBudget, Solved};
 pub use outcome::{Limits, Outcome, Status, exact_sum};
-pub use problem::{BUDGET_SLACK, Classes, Constraint, Input, KnapsackError};
+pub use problem::Classes;
 pub use solve::{Goal, solve};

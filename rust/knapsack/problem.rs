@@ -4,79 +4,7 @@
 //! value (divided by the common divisor), real costs are multiples of a power of two that is finer than
 //! 2^-60 of the largest total. Losses stay `f64`.
 
-use std::fmt;
-
-/// One linear constraint: a cost of each unit in each format, row by row, and the budget of the sum.
-#[derive(Clone, Copy, Debug)]
-pub enum Constraint<'a> {
-    /// Integer costs, for example bits: sums and the comparison with the budget are exact.
-    Integer {
-        /// Cost `[units * formats]`.
-        costs: &'a [i64],
-        /// Largest allowed sum.
-        budget: i128,
-    },
-    /// Real costs, for example milliseconds: the budget may be passed by `BUDGET_SLACK` of itself.
-    Real {
-        /// Cost `[units * formats]`.
-        costs: &'a [f64],
-        /// Largest allowed sum.
-        budget: f64,
-    },
-}
-
-/// Relative slack of real budgets, so that a budget summed in another order than ours still fits.
-pub const BUDGET_SLACK: f64 = 1e-12;
-
-/// The tables of one problem; a choice is one format for each unit.
-#[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
-    /// Number of units.
-    pub units: usize,
-    /// Number of formats.
-    pub formats: usize,
-    /// Loss `[units * formats]`, any finite numbers.
-    pub loss: &'a [f64],
-    /// The constraints, possibly none.
-    pub constraints: &'a [Constraint<'a>],
-    /// Whether a unit may take a format `[units * formats]`; `None` allows all.
-    pub allowed: Option<&'a [bool]>,
-    /// Group of each unit, numbered from 0 without holes; units of one group choose together.
-    pub groups: Option<&'a [u32]>,
-}
-
-/// Why a problem cannot be posed or has no solution.
-#[derive(Clone, Debug, PartialEq)]
-pub enum KnapsackError {
-    /// A table has another size than units times formats, or a size is zero.
-    Shape(String),
-    /// A number is not finite, negative where it may not be, or too large.
-    Value(String),
-    /// A unit or a group has no allowed format.
-    Empty {
-        /// First unit of the group.
-        unit: usize,
-    },
-    /// No choice fits the budgets. `smallest[k]` is the smallest total of cost `k` on its own.
-    Infeasible {
-        /// Smallest achievable total of each cost.
-        smallest: Vec<f64>,
-    },
-}
-
-impl fmt::Display for KnapsackError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Shape(text) | Self::Value(text) => f.write_str(text),
-            Self::Empty { unit } => write!(f, "unit {unit} has no allowed format"),
-            Self::Infeasible { smallest } => {
-                write!(f, "no choice fits the budgets; smallest achievable costs: {smallest:?}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for KnapsackError {}
+use super::input::{BUDGET_SLACK, Constraint, Input, KnapsackError};
 
 /// Classes of choices: exactly one item of each class is taken.
 ///
@@ -114,7 +42,7 @@ pub struct Classes {
 impl Classes {
     /// Checks the tables and builds the classes; items are ordered by the first cost, then by format.
     pub fn build(input: &Input) -> Result<Self, KnapsackError> {
-        check(input)?;
+        input.check()?;
         let (m, n_formats) = (input.constraints.len(), input.formats);
         let mut classes = Self { formats: n_formats, ..Self::default() };
         classes.collect_members(input)?;
@@ -131,7 +59,7 @@ impl Classes {
             let members = classes.members_of(class).to_vec();
             row.clear();
             for format in 0..n_formats {
-                if members.iter().all(|&unit| is_allowed(input, unit as usize, format)) {
+                if members.iter().all(|&unit| input.allows(unit as usize, format)) {
                     let first = grids.first().map_or(0, |grid| grid.sum(&members, format, n_formats));
                     row.push((first, format as u32));
                 }
@@ -289,9 +217,6 @@ struct Grid<'a> {
 /// Largest total on the grid: leaves room for sums of differences in `i64`.
 const LARGEST_TOTAL: i128 = 1 << 61;
 
-/// Largest sum of losses: leaves room for products with costs.
-const LARGEST_LOSS: f64 = 1e280;
-
 impl<'a> Grid<'a> {
     fn new(k: usize, constraint: &'a Constraint<'a>, input: &Input) -> Result<Self, KnapsackError> {
         match *constraint {
@@ -345,65 +270,4 @@ fn gcd(mut a: i64, mut b: i64) -> i64 {
 fn left(budget: i128, floor: i128, divisor: i64) -> i64 {
     let cap = i128::from(i64::MAX / 2);
     budget.saturating_sub(floor).div_euclid(i128::from(divisor)).clamp(-cap, cap) as i64
-}
-
-fn is_allowed(input: &Input, unit: usize, format: usize) -> bool {
-    input.allowed.is_none_or(|allowed| allowed[unit * input.formats + format])
-}
-
-fn check(input: &Input) -> Result<(), KnapsackError> {
-    let size = input.units * input.formats;
-    if size == 0 {
-        return Err(KnapsackError::Shape("a problem needs at least one unit and one format".into()));
-    }
-    let wrong =
-        |what: &str, got: usize| KnapsackError::Shape(format!("{what} has {got} entries, not {size}"));
-    if input.loss.len() != size {
-        return Err(wrong("loss", input.loss.len()));
-    }
-    if let Some(allowed) = input.allowed.filter(|allowed| allowed.len() != size) {
-        return Err(wrong("allowed", allowed.len()));
-    }
-    if let Some(groups) = input.groups.filter(|groups| groups.len() != input.units) {
-        let text = format!("groups has {} entries, not {}", groups.len(), input.units);
-        return Err(KnapsackError::Shape(text));
-    }
-    if let Some(at) = input.loss.iter().position(|loss| !loss.is_finite()) {
-        let (unit, format) = (at / input.formats, at % input.formats);
-        return Err(KnapsackError::Value(format!("loss of unit {unit} in format {format} is not finite")));
-    }
-    if input.loss.iter().map(|loss| loss.abs()).sum::<f64>() > LARGEST_LOSS {
-        return Err(KnapsackError::Value("the losses are too large: their sum passes 1e280".into()));
-    }
-    for (k, constraint) in input.constraints.iter().enumerate() {
-        check_constraint(k, constraint, input.formats, size)?;
-    }
-    Ok(())
-}
-
-fn check_constraint(
-    k: usize,
-    constraint: &Constraint,
-    formats: usize,
-    size: usize,
-) -> Result<(), KnapsackError> {
-    let (len, bad) = match *constraint {
-        Constraint::Integer { costs, .. } => (costs.len(), costs.iter().position(|&cost| cost < 0)),
-        Constraint::Real { costs, budget } => {
-            if budget.is_nan() {
-                return Err(KnapsackError::Value(format!("budget {k} is not a number")));
-            }
-            let bad = |cost: &f64| !cost.is_finite() || *cost < 0.0;
-            (costs.len(), costs.iter().position(bad))
-        }
-    };
-    if len != size {
-        return Err(KnapsackError::Shape(format!("cost {k} has {len} entries, not {size}")));
-    }
-    if let Some(at) = bad {
-        let (unit, format) = (at / formats, at % formats);
-        let text = format!("cost {k} of unit {unit} in format {format} is negative or not finite");
-        return Err(KnapsackError::Value(text));
-    }
-    Ok(())
 }

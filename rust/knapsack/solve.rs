@@ -1,9 +1,10 @@
 //! One call from raw tables to a certified answer: picks the solver and recomputes what it says.
 
 use super::dual;
+use super::input::{Constraint, Input, KnapsackError};
 use super::one::OneBudget;
 use super::outcome::{Limits, Meter, Outcome, Status, exact_sum};
-use super::problem::{Classes, Constraint, Input, KnapsackError};
+use super::problem::Classes;
 use super::search::Search;
 
 /// What is minimised.
