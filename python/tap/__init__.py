@@ -19,6 +19,7 @@ _HOME: dict[str, str] = {
     "LLMError": "tap.errors",
     "LayerTable": "tap.stats.table",
     "collect": "tap.stats.collect",
+    "Plan": "tap.plan",
     "Proxy": "tap.proxy",
     "Screening": "tap.screen",
     "screen": "tap.screen",
@@ -26,8 +27,6 @@ _HOME: dict[str, str] = {
     "frontier": "tap.allocate",
     "Allocation": "tap.allocate",
     "Frontier": "tap.allocate",
-    "search": "tap.search.start",
-    "SearchResult": "tap.search.result",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

@@ -1,0 +1,126 @@
+"""`tap allocate` and `tap frontier`: the best format of each unit under budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from tap import proxies as library
+from tap.cli import options as o
+from tap.cli.console import say, show, show_json
+from tap.cli.plans import choices, summary
+from tap.cli.proxies import source_of
+from tap.plan import Plan
+from tap.stats.table import LayerTable
+
+MaybeTable = Annotated[
+    Path | None, typer.Option("--table", "-t", metavar="FILE", help="What tap collect wrote.")
+]
+ProxyName = Annotated[
+    str, typer.Option("--proxy", "-p", metavar="PROXY", help="A name, a file.tap, or - for standard input.")
+]
+PlanIn = Annotated[
+    Path | None, typer.Option("--plan", metavar="FILE", help="Solve this plan again; no table is needed.")
+]
+Ties = Annotated[
+    list[str] | None,
+    typer.Option("--tie", metavar="A,B,...", help="Units that get the same format; repeatable."),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(allocate)
+    app.command()(frontier)
+
+
+def allocate(
+    budget: o.Budgets = None,
+    table: MaybeTable = None,
+    plan: PlanIn = None,
+    proxy: ProxyName = library.DEFAULT,
+    out: o.MaybeOut = None,
+    tie: Ties = None,
+    time_limit: Annotated[float | None, typer.Option("--time-limit", min=0, metavar="SECONDS")] = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Choose the format of every unit: the smallest total score within the budgets, with a proof.
+
+    Example: tap allocate --table table.safetensors --proxy sqnr --budget 3bits -o plan.json
+    Again, without the model: tap allocate --plan plan.json --budget 12kB -o smaller.json
+    """
+    solved = _solve(budget, table, plan, proxy, tie, time_limit)
+    if out is not None:
+        solved.save(out)
+    if as_json:
+        show_json({"plan": str(out) if out else None, **vars(solved.solution), "choices": solved.choices})
+    else:
+        show(choices(solved), quiet=quiet or out is not None)
+    say(f"{out}: {summary(solved)}" if out else summary(solved), quiet=quiet)
+
+
+def frontier(
+    table: MaybeTable = None,
+    plan: PlanIn = None,
+    proxy: ProxyName = library.DEFAULT,
+    points: Annotated[
+        int, typer.Option("--points", min=2, metavar="N", help="Budgets between smallest and largest.")
+    ] = 20,
+    tie: Ties = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """List the best total score at a ladder of sizes.
+
+    Example: tap frontier --table table.safetensors --proxy sqnr --points 10
+    """
+    from tap.allocate import frontier as solve
+
+    base = _solve(["100%"], table, plan, proxy, tie, None)
+    sizes = base.costs["bytes"]
+    budgets = np.linspace(sizes.min(axis=1).sum(), sizes.max(axis=1).sum(), points)
+    names = [unit.name for unit in base.units]
+    groups = [[names.index(name) for name in group] for group in base.groups]
+    ladder = np.ceil(budgets).tolist()
+    found = solve(base.scores, sizes, groups=groups or None, allowed=base.allowed, budgets=ladder)
+    numel = np.array([unit.numel for unit in base.units], np.float64)
+    bits = np.array([form.bits for form in base.formats])
+    rows: list[dict[str, Any]] = [
+        {
+            "bytes": int(found.cost[point]),
+            "average bits": float((bits[found.choice(point)] * numel).sum() / numel.sum()),
+            "score": float(found.loss[point]),
+        }
+        for point in range(len(found))
+    ]
+    show(rows, as_json=as_json, quiet=quiet)
+
+
+def _solve(
+    budget: list[str] | None,
+    table: Path | None,
+    plan: Path | None,
+    proxy: str,
+    tie: list[str] | None,
+    time_limit: float | None,
+) -> Plan:
+    """A plan from a table and a proxy, or another plan solved again."""
+    from tap.budgets import parse_budgets
+    from tap.pipeline import make_plan
+    from tap.proxy import Proxy
+
+    if (table is None) == (plan is None):
+        raise typer.BadParameter("give either --table or --plan")
+    if plan is not None:
+        loaded = Plan.load(plan)
+        limits = parse_budgets(budget, loaded.units, loaded.formats, loaded.costs) if budget else None
+        return loaded.resolve(limits, time_limit=time_limit)
+    assert table is not None
+    loaded_table = LayerTable.load(table)
+    groups = [group.split(",") for group in tie or ()]
+    program = Proxy(source_of(proxy), columns=loaded_table)
+    return make_plan(loaded_table, program, budget or (), name=proxy, groups=groups, time_limit=time_limit)

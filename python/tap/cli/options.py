@@ -1,0 +1,69 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="file.py:function, package.module:function, timm:NAME or hf:NAME.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar="DATA",
+        help="Batches: file.py:function or package.module:function.",
+        show_default=False,
+    ),
+]
+Formats = Annotated[
+    str | None,
+    typer.Option(
+        "--formats", "-f", metavar="LIST", help="Candidate formats, for example int2,int3,int4,int8."
+    ),
+]
+Table = Annotated[
+    Path,
+    typer.Option("--table", "-t", metavar="FILE", help="A table that tap collect wrote.", show_default=False),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.", show_default=False)]
+MaybeOut = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.")]
+Samples = Annotated[
+    int | None,
+    typer.Option("--samples", "-n", min=1, metavar="N", help="Use only the first N samples of the data."),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ...; default: where the model is."),
+]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        "-b",
+        metavar="BUDGET",
+        help="4.25bits, 12MB, 35%, bops=40G ...; several, to keep all of them.",
+        show_default=False,
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no result lines.")]
+
+
+def split(names: str | None) -> list[str] | None:
+    """The names of a list with commas; None stays None.
+
+    >>> split("int2, int4")
+    ['int2', 'int4']
+    """
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]

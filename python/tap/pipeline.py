@@ -1,0 +1,79 @@
+"""The whole flow on one page: collect, score, allocate, quantize, measure. Read this first.
+
+model + data --collect--> LayerTable --proxy--> scores [L, F] --allocate(costs, budgets)--> Plan
+             --measure--> Sensitivity, Configurations: the truth that proxies are judged by
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tap.budgets import costs_of, parse_budgets
+from tap.errors import PlanError
+from tap.formats import parse_all
+from tap.plan import Plan, PlanFormat
+from tap.proxy import Proxy
+from tap.stats.table import LayerTable
+
+
+def make_plan(
+    table: LayerTable,
+    scores: Proxy | NDArray[np.float64],
+    budgets: Iterable[str],
+    *,
+    name: str = "",
+    groups: Iterable[Sequence[str]] = (),
+    pin: dict[str, str] | None = None,
+    forbid: Iterable[tuple[str, str]] = (),
+    time_limit: float | None = None,
+) -> Plan:
+    """The best format of each unit by a proxy, or by scores [L, F], within budgets such as `4.25bits`.
+
+    Raises:
+        BudgetError, InfeasibleError: a budget that cannot be read, or met.
+        PlanError: scores that do not fit the table.
+    """
+    formats = parse_all(table.formats)
+    provenance: dict[str, Any] = {"proxy": name or "scores"}
+    if isinstance(scores, Proxy):
+        provenance |= {"program": scores.source, "hash": scores.hash}
+        scores = scores.score(table)
+    provenance |= {"samples": table.meta.get("samples"), "tap": _version()}
+    costs = costs_of(table.units, formats)
+    plan = Plan.solve(
+        table.units,
+        [PlanFormat(form.name, float(form.bits), float(form.act_bits)) for form in formats],
+        scores=scores,
+        costs=costs,
+        budgets=parse_budgets(budgets, table.units, formats, costs),
+        fingerprint=table.fingerprint,
+        groups=groups,
+        provenance=provenance,
+        time_limit=time_limit,
+    )
+    return plan.restrict(pin=pin, forbid=forbid) if pin or list(forbid) else plan
+
+
+def uniform_choice(plan: Plan) -> tuple[int, ...]:
+    """The one format for all units that fits the plan's budgets and has the most bits."""
+    fitting = [
+        index
+        for index in range(len(plan.formats))
+        if all(
+            plan.costs[name][:, index].sum() <= limit * (1 + 1e-12) for name, limit in plan.budgets.items()
+        )
+    ]
+    if not fitting:
+        raise PlanError("no single format fits the budgets", hint="allow a coarser format")
+    best = max(fitting, key=lambda index: (plan.formats[index].bits, -index))
+    return (best,) * len(plan.units)
+
+
+def _version() -> str:
+    import tap
+
+    return str(tap.__version__)
