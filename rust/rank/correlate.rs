@@ -34,30 +34,51 @@ pub struct Inversions {
 ///
 /// Source: W. R. Knight, "A computer method for calculating Kendall's tau with ungrouped data", JASA 61 (1966).
 pub fn kendall(order: &Order, target: &Target, buffers: &mut Inversions) -> f64 {
-    let (mut tied, mut tied_both) = (0_i128, 0_i128);
-    buffers.from.clear();
-    for (_, members) in order.groups() {
-        let start = buffers.from.len();
-        buffers.from.extend(members.iter().filter_map(|&member| target.dense.get(member as usize)));
-        if members.len() > 1
-            && let Some(dense) = buffers.from.get_mut(start..)
-        {
-            dense.sort_unstable();
-            tied += pairs(dense.len());
-            tied_both += dense.chunk_by(|a, b| a == b).map(|run| pairs(run.len())).sum::<i128>();
-        }
+    let (discordant, tied_both) = buffers.discordant(order, target);
+    let tied = order.groups().map(|(_, members)| pairs(members.len())).sum::<i128>();
+    tau(discordant, tied, tied_both, target)
+}
+
+/// Spearman's rho from the sums of products and of squares; NaN where it is not defined.
+#[inline(always)]
+pub(super) fn rho(product: i128, spread: i128, target: &Target) -> f64 {
+    if !target.usable || spread == 0 {
+        return f64::NAN;
     }
+    product as f64 / (spread as f64 * target.spread as f64).sqrt()
+}
+
+/// Kendall's tau-b from counts of pairs; NaN where it is not defined.
+#[inline(always)]
+pub(super) fn tau(discordant: i128, tied: i128, tied_both: i128, target: &Target) -> f64 {
     let all = pairs(target.len());
     if !target.usable || tied == all {
         return f64::NAN;
     }
-    let discordant = buffers.count();
     let difference = all - tied - target.tied + tied_both - 2 * discordant;
+    // One root of the product, so that perfect agreement is exactly 1.
     let tau = difference as f64 / ((all - tied) as f64 * (all - target.tied) as f64).sqrt();
     tau.clamp(-1.0, 1.0)
 }
 
 impl Inversions {
+    /// Discordant pairs, and pairs tied on both sides.
+    pub fn discordant(&mut self, order: &Order, target: &Target) -> (i128, i128) {
+        let mut tied_both = 0_i128;
+        self.from.clear();
+        for (_, members) in order.groups() {
+            let start = self.from.len();
+            self.from.extend(members.iter().filter_map(|&member| target.dense.get(member as usize)));
+            if members.len() > 1
+                && let Some(dense) = self.from.get_mut(start..)
+            {
+                dense.sort_unstable();
+                tied_both += dense.chunk_by(|a, b| a == b).map(|run| pairs(run.len())).sum::<i128>();
+            }
+        }
+        (self.count(), tied_both)
+    }
+
     /// Pairs of `from` whose earlier member is larger; sorts `from` on the way, runs of doubling width.
     fn count(&mut self) -> i128 {
         let mut inversions = 0_i128;

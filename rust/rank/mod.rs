@@ -5,6 +5,7 @@
 
 mod batch;
 mod correlate;
+mod lanes;
 mod order;
 mod target;
 mod topk;

@@ -23,32 +23,57 @@ impl Order {
         }
         let low = position_mask(row.len());
         self.keys.clear();
-        self.keys.extend(
-            row.iter().enumerate().map(|(position, &value)| (order_key(value) & !low) | position as u64),
-        );
+        let keys = row.iter().enumerate();
+        self.keys.extend(keys.map(|(position, &value)| (order_key(value) & !low) | position as u64));
         self.keys.sort_unstable();
         self.index.extend(self.keys.iter().map(|key| (key & low) as u32));
-        self.close_groups(row, low);
+        let keys = std::mem::take(&mut self.keys);
+        self.close_groups(row, &keys, low);
+        self.keys = keys;
+        true
+    }
+
+    /// Takes over keys that were sorted elsewhere, positions in the bits of `mask`; false for a row with a NaN.
+    pub fn take(&mut self, sorted: impl Iterator<Item = u32>, mask: u32, row: &[f64]) -> bool {
+        self.index.clear();
+        self.ends.clear();
+        self.keys.clear();
+        let mut before = u32::MAX;
+        let mut runs = false;
+        for key in sorted {
+            self.index.push(key & mask);
+            runs |= (key | mask) == before;
+            before = key | mask;
+            self.keys.push(u64::from(key));
+        }
+        if !runs {
+            self.ends.extend(1..=self.index.len() as u32);
+            return !row.iter().any(|value| value.is_nan());
+        }
+        if row.iter().any(|value| value.is_nan()) {
+            return false;
+        }
+        let keys = std::mem::take(&mut self.keys);
+        self.close_groups(row, &keys, u64::from(mask));
+        self.keys = keys;
         true
     }
 
     /// Finds the groups of equal values, first sorting each run of keys that only the position tells apart.
-    fn close_groups(&mut self, row: &[f64], low: u64) {
+    fn close_groups(&mut self, row: &[f64], keys: &[u64], low: u64) {
         let value = |position: u32| row.get(position as usize).copied().unwrap_or(f64::NAN);
         let mut start = 0;
-        for run in self.keys.chunk_by(|a, b| a | low == b | low) {
+        for run in keys.chunk_by(|a, b| a | low == b | low) {
             let end = start + run.len();
-            if let Some(places) = self.index.get_mut(start..end) {
-                if run.len() > 1 {
-                    places.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
-                    // -0.0 and 0.0 are equal numbers, so their positions must be mixed in order again.
-                    for group in places.chunk_by_mut(|&a, &b| value(a) == value(b)) {
-                        group.sort_unstable();
-                        start += group.len();
-                        self.ends.push(start as u32);
-                    }
-                } else {
-                    self.ends.push(end as u32);
+            if run.len() == 1 {
+                self.ends.push(end as u32);
+            } else if let Some(places) = self.index.get_mut(start..end) {
+                places.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
+                // -0.0 and 0.0 are equal numbers, so their positions must be put in order again.
+                for group in places.chunk_by_mut(|&a, &b| value(a) == value(b)) {
+                    group.sort_unstable();
+                    start += group.len();
+                    self.ends.push(start as u32);
                 }
             }
             start = end;
@@ -65,7 +90,7 @@ impl Order {
 }
 
 /// An integer with the order of the number; -0.0 and 0.0 share one.
-fn order_key(value: f64) -> u64 {
+pub(super) fn order_key(value: f64) -> u64 {
     let bits = (value + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
 }

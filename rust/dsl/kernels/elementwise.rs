@@ -1,6 +1,7 @@
 //! Element by element: IEEE arithmetic without protected operators, the loop inside each operator.
 
 use crate::dsl::ops::Op;
+use crate::math;
 
 /// One side of an operator: a number for all elements, or one for each.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +33,14 @@ pub fn unary(op: Op, x: &[f64], out: &mut [f64]) {
         Op::Square => map(x, out, |v| v * v),
         Op::Relu => map(x, out, |v| if v < 0.0 { 0.0 } else { v }),
         Op::Recip => map(x, out, |v| 1.0 / v),
-        Op::Exp => map(x, out, f64::exp),
-        Op::Expm1 => map(x, out, f64::exp_m1),
-        Op::Log => map(x, out, f64::ln),
-        Op::Log1p => map(x, out, f64::ln_1p),
-        Op::Log2 => map(x, out, f64::log2),
-        Op::Log10 => map(x, out, f64::log10),
-        Op::Tanh => map(x, out, f64::tanh),
-        Op::Sigmoid => map(x, out, sigmoid),
+        Op::Exp => math::slice::exp(x, out),
+        Op::Expm1 => math::slice::expm1(x, out),
+        Op::Log => math::slice::log(x, out),
+        Op::Log1p => math::slice::log1p(x, out),
+        Op::Log2 => math::slice::log2(x, out),
+        Op::Log10 => math::slice::log10(x, out),
+        Op::Tanh => math::slice::tanh(x, out),
+        Op::Sigmoid => math::slice::sigmoid(x, out),
         _ => out.fill(f64::NAN),
     }
 }
@@ -51,7 +52,10 @@ pub fn binary(op: Op, a: Operand, b: Operand, out: &mut [f64]) {
         Op::Sub => zip(a, b, out, |a, b| a - b),
         Op::Mul => zip(a, b, out, |a, b| a * b),
         Op::Div => zip(a, b, out, |a, b| a / b),
-        Op::Pow => zip(a, b, out, f64::powf),
+        Op::Pow => match (a, b) {
+            (Operand::Slice(a), Operand::Slice(b)) => math::slice::pow(a, b, out),
+            _ => zip(a, b, out, math::pow),
+        },
         Op::Lt => zip(a, b, out, |a, b| f64::from(a < b)),
         Op::Le => zip(a, b, out, |a, b| f64::from(a <= b)),
         Op::Gt => zip(a, b, out, |a, b| f64::from(a > b)),
@@ -84,13 +88,6 @@ fn sign(v: f64) -> f64 {
     } else {
         v
     }
-}
-
-#[inline(always)]
-fn sigmoid(v: f64) -> f64 {
-    let small = (-v.abs()).exp();
-    let top = if v < 0.0 { small } else { 1.0 };
-    top / (1.0 + small)
 }
 
 /// The smaller of two; NaN when either is.

@@ -3,6 +3,7 @@
 use crate::dsl::kernels::elementwise::{larger, smaller};
 use crate::dsl::kernels::reduce::total;
 use crate::dsl::ops::Op;
+use crate::math;
 
 /// `out = op(x)` over the units; operators of another kind give NaN. `order` is memory to use again.
 pub fn network(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
@@ -20,7 +21,7 @@ pub fn network(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) 
         }
         Op::Softmax => {
             let high = greatest(x);
-            each(x, out, |v| (v - high).exp());
+            each(x, out, |v| math::exp(v - high));
             let sum = total(out, |v| v);
             out.iter_mut().for_each(|v| *v /= sum);
         }

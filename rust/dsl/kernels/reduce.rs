@@ -5,6 +5,7 @@
 
 use crate::dsl::kernels::elementwise::{larger, smaller};
 use crate::dsl::ops::Op;
+use crate::math;
 
 /// Elements that are summed before the sum is added to the total.
 pub const BLOCK: usize = 512;
@@ -73,9 +74,9 @@ fn entropy(x: &[f64], scale: f64) -> f64 {
     let sum = total(x, f64::abs);
     let share = |v: f64| {
         let p = v.abs() / sum;
-        if p == 0.0 { 0.0 } else { p * p.ln() }
+        if p == 0.0 { 0.0 } else { p * math::log(p) }
     };
-    -total(x, share) + scale.ln()
+    -total(x, share) + math::log(scale)
 }
 
 /// The quantile by linear interpolation between the two elements around place q (n - 1).
