@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import httpx
 import pytest
 
 from servers import misbehaving as bad
 from tap.errors import LLMError
-from tap.search.budget import Price
 from tap.search.keys import Key, read_key
 from tap.search.llm import Endpoint, HttpLLM, retry_after
 from tap.search.recording import Mock, read_recording, write_recording
@@ -57,9 +57,8 @@ def test_chat_request_and_reply() -> None:
         seen.append(request)
         return ok(request)
 
-    reply = ask(client(handler, price=Price(1.0, 2.0)))
+    reply = ask(client(handler))
     assert (reply.text, reply.finish, reply.prompt_tokens, reply.reply_tokens) == ("hello", "stop", 100, 50)
-    assert reply.money == pytest.approx(200e-6)
     assert str(seen[0].url) == "http://host/v1/chat/completions"
     assert seen[0].headers["authorization"] == f"Bearer {SECRET}"
     sent = json.loads(seen[0].content)
@@ -78,7 +77,6 @@ def test_messages_request_and_reply() -> None:
 
     reply = ask(client(handler, api="messages"))
     assert (reply.text, reply.finish, reply.prompt_tokens, reply.reply_tokens) == ("hello", "end_turn", 7, 3)
-    assert reply.money is None
     assert seen[0].url.path == "/v1/messages"
     assert seen[0].headers["x-api-key"] == SECRET
     assert seen[0].headers["anthropic-version"]
@@ -153,7 +151,9 @@ def test_hopeless_failures_stop_everything(code: int) -> None:
 def test_retries_end_and_are_refusable() -> None:
     always = client(lambda request: httpx.Response(500), retries=3)
     assert ask(always).attempts == 4
-    assert ask(always, attempt=lambda: False).attempts == 1
+    allowed = [True, True]
+    assert ask(always, attempt=lambda: bool(allowed and allowed.pop())).attempts == 2
+    assert ask(always, attempt=lambda: False) == Reply(error="not sent", attempts=0, seconds=ANY)
 
 
 def test_waits_as_long_as_the_server_says() -> None:
@@ -295,13 +295,13 @@ def test_request_key_is_stable() -> None:
 
 def test_recording_round_trip(tmp_path: Path) -> None:
     pairs = [(Request("s", f"u{n}", "m"), Reply(f"t{n}", "stop", 1, 2, True, None, 3, 0.5)) for n in range(3)]
-    write_recording(tmp_path / "r.jsonl", pairs)
-    replay = read_recording(tmp_path / "r.jsonl")
-    assert replay.name == "m"
+    write_recording(tmp_path / "r.jsonl", pairs, models=["m", "n"])
+    replay, second = read_recording(tmp_path / "r.jsonl")
+    assert (replay.name, second.name) == ("m", "n")
     assert [ask(replay, request) for request, _ in pairs] == [reply for _, reply in pairs]
     with pytest.raises(LLMError, match="no reply to this request"):
         ask(replay, Request("s", "other", "m"))
-    (tmp_path / "bad.jsonl").write_text('{"key": 1}\n')
+    (tmp_path / "bad.jsonl").write_text('{"recording": 1}\n')
     with pytest.raises(LLMError, match="line 1"):
         read_recording(tmp_path / "bad.jsonl")
 

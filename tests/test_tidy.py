@@ -40,6 +40,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "configurations": "measures quantized networks",
         "formats": "quantizes a weight, imported when it is called",
         "quantize": "puts quantizers into a model",
+        "latency": "times layers",
         "demo": "trains nothing, runs the shipped network",
         "export": "writes weights for one target",
     },

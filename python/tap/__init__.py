@@ -27,6 +27,8 @@ _HOME: dict[str, str] = {
     "frontier": "tap.allocate",
     "Allocation": "tap.allocate",
     "Frontier": "tap.allocate",
+    "search": "tap.search.start",
+    "SearchResult": "tap.search.result",
 }
 
 __all__ = sorted([*_HOME, "__version__"])

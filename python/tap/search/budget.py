@@ -107,6 +107,10 @@ class Meter:
         self.in_flight[self._tickets] = most
         return self._tickets
 
+    def release(self, ticket: int) -> None:
+        """Give back what was set aside for a call that was not sent."""
+        self.in_flight.pop(ticket, None)
+
     def settle(self, ticket: int, actual: Spending) -> None:
         """Replace what was set aside by what the call really cost."""
         self.in_flight.pop(ticket, None)

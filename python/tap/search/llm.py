@@ -14,13 +14,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 from typing import Any, Protocol
 
 import httpx
 
 from tap.errors import LLMError
-from tap.search.budget import Price
 from tap.search.keys import Key
 from tap.search.wire import (
     Reply,
@@ -42,10 +40,10 @@ class LLM(Protocol):
     name: str
 
     async def ask(self, request: Request, attempt: Callable[[], bool]) -> Reply:
-        """The reply to `request`; `attempt` is asked before each request is sent again."""
+        """The reply to `request`; `attempt` is asked each time before it is sent."""
         ...
 
-    async def __aenter__(self) -> LLM: ...
+    async def __aenter__(self) -> Any: ...
 
     async def __aexit__(self, *exception: object) -> None: ...
 
@@ -59,7 +57,6 @@ class Endpoint:
     api: str = "chat"
     """`chat` for OpenAI-compatible chat completions, `messages` for Anthropic Messages."""
     key: Key = field(default_factory=lambda: Key(""))
-    price: Price | None = None
     concurrency: int = 4
     retries: int = 4
     """Requests sent again after the first one failed in a way that may pass."""
@@ -108,9 +105,7 @@ class HttpLLM:
         self._gate = asyncio.Semaphore(self.endpoint.concurrency)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         if self._client is not None:
             await self._client.aclose()
         self._client = None
@@ -124,6 +119,8 @@ class HttpLLM:
             tries, failure = 0, _Failure("not sent")
             while True:
                 await self._sleep(max(0.0, self._not_before - time.monotonic()))
+                if not attempt():
+                    break
                 tries += 1
                 answer = await self._send(self._client, request)
                 if isinstance(answer, Reply):
@@ -131,15 +128,9 @@ class HttpLLM:
                 failure = answer
                 if failure.passes is False or tries > self.endpoint.retries:
                     break
-                if not await self._waited(failure, tries) or not attempt():
+                if not await self._waited(failure, tries):
                     break
-        return Reply(
-            error=failure.message,
-            prompt_tokens=0,
-            attempts=tries,
-            seconds=time.monotonic() - started,
-            money=0.0 if self.endpoint.price is not None else None,
-        )
+        return Reply(error=failure.message, attempts=tries, seconds=time.monotonic() - started)
 
     async def _send(self, client: httpx.AsyncClient, request: Request) -> Reply | _Failure:
         """One request, read to its end or to a limit."""
@@ -205,13 +196,10 @@ class HttpLLM:
         return {"authorization": f"Bearer {secret}"} if secret else {}
 
     def _accounted(self, request: Request, reply: Reply, tries: int, seconds: float) -> Reply:
-        """The reply with its tokens (estimated where the server gives none), money, tries and time."""
+        """The reply with its tokens (estimated where the server gives none), tries and time."""
         if not reply.counted:
             reply = replace(reply, prompt_tokens=estimate_tokens(request.system + request.user))
-        price = self.endpoint.price
-        money = None if price is None else price.of(reply.prompt_tokens, reply.reply_tokens)
-        text = self.endpoint.key.redact(reply.text)
-        return replace(reply, text=text, money=money, attempts=tries, seconds=seconds)
+        return replace(reply, text=self.endpoint.key.redact(reply.text), attempts=tries, seconds=seconds)
 
 
 @dataclass(frozen=True)

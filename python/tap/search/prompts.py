@@ -7,14 +7,16 @@ APD's; the texts, the scores and the wrong ranks shown, and the bound on the siz
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from string import Template
 
+from tap import _core
 from tap.errors import LLMError
 from tap.search.wire import estimate_tokens
+from tap.stats.table import LayerTable
 
 OPERATORS = ("init", "mutation", "crossover")
 """The three prompt kinds, in the order of the arms, with 0, 1 and 2 parents."""
@@ -147,6 +149,58 @@ def system(manual: Manual) -> str:
         examples="\n\n".join(manual.examples),
         form=_template("form_program" if manual.program_only else "form_json").template.strip(),
     )
+
+
+def language_manual(available: Collection[str] | None = None, *, program_only: bool = False) -> Manual:
+    """What prompts say about the language, from the engine's tables; only inputs in `available` are told."""
+    inputs = [
+        f"{name} {{{','.join(axes)}}}: {meaning}"
+        for name, axes, meaning in _core.inputs()
+        if available is None or name in available
+    ]
+    inputs += [f"{name}: {meaning}" for name, _, meaning in _core.constants()]
+    operators: dict[str, list[str]] = {}
+    for row in _core.operators():
+        if row["call"]:
+            told = f"{row['name']}({row['arguments']}): {row['doc']}"
+            operators.setdefault(str(row["kind"]), []).append(told)
+    groups = [f"{kind}\n" + "\n".join(f"  {line}" for line in lines) for kind, lines in operators.items()]
+    return Manual("\n".join(inputs), "\n".join(groups), EXAMPLES, program_only)
+
+
+def input_names(table: LayerTable) -> list[str]:
+    """Names of the language's inputs that a table holds, those that follow from its units included."""
+    shape = {name for name, axes, _ in _core.inputs() if not axes} - {*COLLECTED}
+    return [
+        name
+        for name, _, _ in _core.inputs()
+        if name in shape or name in table.columns or name in table.samples
+    ]
+
+
+COLLECTED = (
+    "trace", "lambda_max", "cka_sum", "plain", "w_norm2", "act_mean", "act_absmax", "z_std",
+)  # fmt: skip
+"""Inputs of each unit that must be measured; the others follow from its shape and place."""
+
+
+def reply_grammar(structured: str) -> str:
+    """The grammar of a reply in the notation that the endpoint reads; empty where none is asked for."""
+    notation = {"vllm": "lark", "gbnf": "gbnf", "lark": "lark"}.get(structured)
+    if notation is None:
+        return ""
+    grammar = getattr(_core, "grammar", None)
+    if grammar is None:
+        raise LLMError("this build of the core writes no grammars", hint="use structured=json_schema or text")
+    return str(grammar(notation))
+
+
+EXAMPLES = (
+    "# squared error weighted by the mean squared gradient\nscore = sum(g2 * square(dw))",
+    "# curvature per weight times squared error\nscore = trace / numel * dw2",
+    "# noise relative to the signal of the layer\n"
+    "noise = sum(x_sq * square(dw), in_, pos)\nscore = mean(noise / (z_var + eps))",
+)
 
 
 def _parent(parent: Shown, wrong: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Replay(_Offline):
 
 
 class Mock(_Offline):
-    """Answers with `answer(request)`, or with the given texts in turn; tokens are estimates, money is 0."""
+    """Answers with `answer(request)`, or with the given texts in turn; tokens are estimates."""
 
     def __init__(self, answer: Callable[[Request], str] | Iterable[str], *, name: str = "mock") -> None:
         self.name = name
@@ -55,6 +55,8 @@ class Mock(_Offline):
 
     async def ask(self, request: Request, attempt: Callable[[], bool]) -> Reply:
         """The made-up reply."""
+        if not attempt():
+            return Reply(error="not sent", attempts=0)
         text = self._answer(request)
         prompt = estimate_tokens(request.system + request.user)
         return Reply(
@@ -63,13 +65,15 @@ class Mock(_Offline):
             prompt_tokens=prompt,
             reply_tokens=estimate_tokens(text),
             counted=False,
-            money=0.0,
         )
 
 
-def write_recording(path: str | Path, replies: Iterable[tuple[Request, Reply]]) -> None:
-    """Write one JSON line a reply: its key, the request and the reply; no key of an API is in either."""
-    lines = [
+def write_recording(
+    path: str | Path, replies: Iterable[tuple[Request, Reply]], *, models: Sequence[str]
+) -> None:
+    """Write the models, then one JSON line a reply: its key, the request and the reply; never an API key."""
+    lines = [json.dumps({"recording": 1, "models": list(models)})]
+    lines += [
         json.dumps(
             {"key": request.key, "request": request.as_json(), "reply": reply.as_json()}, sort_keys=True
         )
@@ -78,11 +82,11 @@ def write_recording(path: str | Path, replies: Iterable[tuple[Request, Reply]]) 
     write_text(path, "".join(line + "\n" for line in lines))
 
 
-def read_recording(path: str | Path) -> Replay:
-    """Read what `write_recording` wrote."""
+def read_recording(path: str | Path) -> list[Replay]:
+    """Read what `write_recording` wrote: one `Replay` a model, in the order of the recorded run."""
     path = Path(path)
     replies: dict[str, Reply] = {}
-    name = "replay"
+    models: list[str] = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -90,11 +94,13 @@ def read_recording(path: str | Path) -> Replay:
     for number, line in enumerate(lines, start=1):
         try:
             record: dict[str, Any] = json.loads(line)
-            replies[str(record["key"])] = Reply(**record["reply"])
-            name = str(record["request"]["model"])
+            if number == 1:
+                models = [str(model) for model in record["models"]]
+            else:
+                replies[str(record["key"])] = Reply(**record["reply"])
         except (ValueError, KeyError, TypeError) as error:
             raise LLMError(f"line {number} of {path} is not a recorded reply: {error!r}") from error
-    return Replay(replies, name=name, source=str(path))
+    return [Replay(replies, name=model, source=str(path)) for model in models]
 
 
 def _taking(texts: Iterator[str]) -> Callable[[Request], str]:

@@ -31,7 +31,7 @@ class Store:
         self.path = Path(path)
         try:
             self._connection = sqlite3.connect(
-                self.path, isolation_level=None, timeout=0.0, check_same_thread=True
+                self.path, isolation_level=None, timeout=0.0, check_same_thread=False
             )
         except sqlite3.Error as error:
             raise StoreError(f"the store {path} cannot be opened: {error}") from error

@@ -64,8 +64,9 @@ class Reply:
     counted: bool = True
     """Whether the endpoint reported its tokens; otherwise they are estimates."""
     money: float | None = None
+    """None when the price is unknown."""
     attempts: int = 1
-    """Requests sent for it, the retries included."""
+    """Requests sent for it, the retries included; 0 when it was never sent."""
     seconds: float = 0.0
     error: str = ""
 

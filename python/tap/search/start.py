@@ -1,0 +1,269 @@
+"""`tap.search`: starts a search or takes one up again, and gathers its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import numpy as np
+
+from tap.errors import ProxyError, StoreError, TableError
+from tap.proxy import Proxy
+from tap.search import fitness as terms
+from tap.search.budget import Budget
+from tap.search.config import Settings
+from tap.search.engine import Engine
+from tap.search.judge import ACCURACY, AGREEMENT
+from tap.search.llm import LLM
+from tap.search.llms import connect
+from tap.search.nets import Net, Scores, check_nets
+from tap.search.planning import GRAMMARS, Planner
+from tap.search.prompts import input_names, language_manual, reply_grammar
+from tap.search.records import Candidate
+from tap.search.result import Row, SearchResult, lineage
+from tap.search.store import Store
+from tap.search.view import View, view
+from tap.stats.table import LayerTable
+
+T = TypeVar("T")
+
+
+def search(
+    tables: LayerTable | Sequence[LayerTable],
+    targets: Any,
+    *,
+    llm: str | LLM | Sequence[str | LLM] | None = "none",
+    budget: Budget | None = None,
+    store: str | Path | None = None,
+    seed: int = 0,
+    settings: Settings | None = None,
+    held_out: Sequence[tuple[str, LayerTable, Any]] = (),
+    references: Mapping[str, str] | None = None,
+    evaluate: Sequence[Callable[[Scores], float] | None] | None = None,
+    names: Sequence[str] | None = None,
+    resume: bool = False,
+    key_env: str | None = None,
+    key_file: str | Path | None = None,
+    keep: int = 5,
+    progress: bool = False,
+    live: View | None = None,
+) -> SearchResult:
+    """Search for proxies that rank the measured truth of one or several networks.
+
+    Args:
+        tables, targets: one or a list; each target is a `Sensitivity` or a `Configurations`.
+        llm: see `tap.search.llms.connect`; `none` runs the local search alone.
+        store: the SQLite file of the run; without one the run leaves nothing behind.
+        seed, budget: take the place of those in `settings`.
+        held_out: (name, table, target) of networks that are scored once, at the end.
+        references: named programs to compare with, all of `tap.proxies` by default.
+        evaluate: for each network, the accuracy kept by a plan; see `tap.search.fitness.PlanAccuracy`.
+        resume: go on with the run in `store`, under its own settings; `budget` and `settings` may only raise
+            the budget and the number of generations.
+
+    A run that ends at a budget, or at an endpoint that fails, gives what was found until then. Raises
+    `TableError` for tables and targets of different models, `StoreError` for a store of another run or in
+    use, `LLMError` for a refused key or an unknown model.
+
+    >>> table, truth = _example()
+    >>> found = search(table, truth, settings=Settings(generations=1, local=300), references={})
+    >>> found.reason, round(found.table[0].agreement["net1"], 3)
+    ('all generations done', 1.0)
+    """
+    nets = _nets(tables, targets, evaluate, names)
+    extra = [Net(name, table, target) for name, table, target in held_out]
+    check_nets([*nets, *extra])
+    given = settings if settings is not None else Settings()
+    chosen = replace(given, seed=seed, budget=budget if budget is not None else given.budget)
+    llms = connect(llm, key_env=key_env, key_file=key_file)
+    named = _references() if references is None else dict(references)
+    shown = live if live is not None else view(progress)
+    with _opened(store) as opened:
+        chosen = _settled(
+            opened, chosen, nets, llms, resume, raised=settings is not None or budget is not None
+        )
+        planner = Planner(
+            chosen,
+            [one.name for one in llms],
+            nets,
+            language_manual(_inputs(nets), program_only=chosen.structured in GRAMMARS),
+            reply_grammar(chosen.structured),
+            _standing(named, nets),
+        )
+        engine = Engine(chosen, nets, llms, opened, planner, shown)
+        try:
+            reason = engine.run()
+        finally:
+            shown.close()
+        return _result(engine, reason, nets, extra, named, keep)
+
+
+def _settled(
+    store: Store, settings: Settings, nets: Sequence[Net], llms: Sequence[LLM], resume: bool, raised: bool
+) -> Settings:
+    """The settings of the run: new ones are written down, those of a run that goes on are read."""
+    from tap import __version__
+
+    inputs = {
+        "nets": [[net.name, net.table.fingerprint, net.by_configurations] for net in nets],
+        "models": [llm.name for llm in llms],
+    }
+    found = store.run()
+    if found is None:
+        if resume:
+            raise StoreError(f"{store.path} holds no run", hint="start one without resume")
+        store.begin(settings.as_json(), inputs, str(__version__))
+        return settings
+    if not resume:
+        raise StoreError(f"{store.path} already holds a run", hint="resume it, or name another file")
+    if found[1] != inputs:
+        raise StoreError(
+            f"{store.path} holds a run on other networks or models", hint=f"it was started with {found[1]}"
+        )
+    stored = Settings.from_json(found[0])
+    if raised:
+        stored = replace(stored, budget=settings.budget, generations=settings.generations)
+        store.reopen(stored.as_json())
+    return stored
+
+
+def _nets(
+    tables: LayerTable | Sequence[LayerTable],
+    targets: Any,
+    evaluate: Sequence[Callable[[Scores], float] | None] | None,
+    names: Sequence[str] | None,
+) -> list[Net]:
+    listed, truths = _listed(tables), _listed(targets)
+    if not listed or len(listed) != len(truths):
+        raise TableError(
+            f"{len(listed)} tables and {len(truths)} targets were given",
+            hint="give one target for each table",
+        )
+    called = list(names) if names is not None else [f"net{number}" for number in range(1, len(listed) + 1)]
+    judges = evaluate if evaluate is not None else [None] * len(listed)
+    if len(called) != len(listed) or len(judges) != len(listed):
+        raise TableError(
+            f"{len(called)} names and {len(judges)} evaluations were given for {len(listed)} tables"
+        )
+    return [Net(*one) for one in zip(called, listed, truths, judges, strict=True)]
+
+
+def _inputs(nets: Sequence[Net]) -> set[str]:
+    """Names of the inputs that every net has."""
+    return set.intersection(*(set(input_names(net.table)) for net in nets))
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+@contextmanager
+def _opened(path: str | Path | None) -> Iterator[Store]:
+    """The store, in a folder that goes away when the run should leave nothing."""
+    if path is not None:
+        with Store(path) as store:
+            yield store
+        return
+    with TemporaryDirectory(prefix="tap-search-") as folder, Store(Path(folder) / "run.db") as store:
+        yield store
+
+
+def _references() -> dict[str, str]:
+    from tap import proxies
+
+    return {name: proxies.load(name).source for name in proxies.names()}
+
+
+def _row(name: str, source: str, nets: Sequence[Net], candidate: int | None = None) -> Row:
+    """Score one program on all nets."""
+    agreement: dict[str, float] = {}
+    accuracy: dict[str, float] = {}
+    ops = 0
+    for net in nets:
+        try:
+            proxy = Proxy(source)
+            scores, ops = proxy.score(net.table), proxy.ops
+        except (ProxyError, TableError):
+            agreement[net.name] = float("nan")
+            continue
+        agreement[net.name] = net.agreement(scores)
+        kept = terms.accuracy_kept(replace(net, evaluate=None), scores)
+        if kept is not None:
+            accuracy[net.name] = kept
+    return Row(name, agreement, accuracy, ops, candidate)
+
+
+def _standing(references: Mapping[str, str], nets: Sequence[Net]) -> list[str]:
+    """The best named proxy, as prompts tell it."""
+    rows = [_row(name, source, nets) for name, source in sorted(references.items())]
+    means = {row.name: float(np.mean(list(row.agreement.values()))) for row in rows}
+    finite = {name: value for name, value in means.items() if np.isfinite(value)}
+    if not finite:
+        return []
+    best = max(finite, key=lambda name: (finite[name], name))
+    code = "; ".join(
+        line.strip()
+        for line in references[best].splitlines()
+        if line.strip() and not line.strip().startswith("#")
+    )
+    return [f"best known proxy by hand: {best}, mean agreement {finite[best]:.3f}: {code}"]
+
+
+def _result(
+    engine: Engine,
+    reason: str,
+    nets: Sequence[Net],
+    extra: Sequence[Net],
+    references: Mapping[str, str],
+    keep: int,
+) -> SearchResult:
+    """The best candidates and every reference, on all nets; here the held-out ones are scored, once."""
+    members = engine.population.members()
+    best = members[:keep]
+    everywhere = [*nets, *extra]
+    rows = [_row(f"candidate {one.id}", one.code, everywhere, one.id) for one in best] + [
+        _row(name, source, everywhere) for name, source in sorted(references.items())
+    ]
+    return SearchResult(
+        best=tuple(_with_held_out(one, row, extra) for one, row in zip(best, rows, strict=False)),
+        table=tuple(rows),
+        nets=tuple(net.name for net in nets),
+        held_out=tuple(net.name for net in extra),
+        ceiling={net.name: float(net.target.ceiling) for net in everywhere},
+        reason=reason,
+        spent=engine.meter.spent,
+        seconds=engine.meter.seconds(),
+        gains=dict(engine.gains),
+        tried=engine.local.tried,
+        lineage=lineage(best[0] if best else None, engine.judge.known),
+        settings=engine.settings.as_json(),
+    )
+
+
+def _with_held_out(candidate: Candidate, row: Row, extra: Sequence[Net]) -> Candidate:
+    """The candidate with its scores on the held-out nets."""
+    scores = [(net.name, AGREEMENT, row.agreement[net.name]) for net in extra]
+    scores += [(net.name, ACCURACY, row.accuracy[net.name]) for net in extra if net.name in row.accuracy]
+    return replace(candidate, scores=(*candidate.scores, *scores))
+
+
+def _example() -> tuple[LayerTable, Any]:
+    """A table of four units and its truth, for the example of this page."""
+    from types import SimpleNamespace
+
+    from tap.stats.units import Unit
+
+    units = tuple(
+        Unit(name, "linear", size, 4, 1, 4 * size) for name, size in zip("abcd", (2, 4, 8, 3), strict=True)
+    )
+    error = np.array([[0.5, 0.1], [0.9, 0.2], [0.1, 0.02], [0.3, 0.1]])
+    table = LayerTable(units, ("int2", "int4"), {"bits": np.tile([2.0, 4.0], (4, 1)), "dw2": error})
+    values = error * np.array([[2.0], [4.0], [8.0], [3.0]])
+    truth = SimpleNamespace(
+        units=tuple("abcd"), formats=table.formats, values=values, fingerprint="", ceiling=1.0
+    )
+    return table, truth

@@ -1,0 +1,243 @@
+"""Whole searches: same seed same run, resume after any kill, replay, budgets, a server that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search_runs import IDEAS, REFERENCES, SETTINGS, answer, content, run
+from search_world import net
+from servers import misbehaving as bad
+from tap.errors import LLMError, StoreError, TableError
+from tap.search.budget import Budget, Price
+from tap.search.llm import Endpoint, HttpLLM
+from tap.search.recording import Mock, read_recording, write_recording
+from tap.search.store import Store
+from tap.search.wire import Request
+
+RUNS = Path(__file__).parent / "search_runs.py"
+
+
+def test_a_run_finds_writes_and_explains(tmp_path: Path) -> None:
+    result = run(tmp_path / "run.db")
+    best = result.best[0]
+    assert result.reason == "all generations done"
+    assert best.fitness is not None
+    assert best.fitness > 0.95
+    assert set(result.table[0].agreement) == {"net1", "net2", "held"}
+    assert {row.name for row in result.table} >= set(REFERENCES)
+    assert result.lineage[-1].id == best.id
+    assert sum(result.gains.values()) == pytest.approx(best.fitness)
+    assert result.spent.calls >= 4
+    assert result.spent.money is None
+    written = result.save(tmp_path / "out")
+    text = (tmp_path / "out" / "best-1.tap").read_text()
+    assert "# agreement on held" in text
+    assert text.rstrip().endswith(best.code.rstrip())
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert len(written) == len(result.best) + 2
+    assert scores["held_out"] == ["held"]
+
+
+def test_every_verdict_is_kept_with_its_reason(tmp_path: Path) -> None:
+    run(tmp_path / "run.db", settings=replace(SETTINGS, generations=6, local=0))
+    with Store(tmp_path / "run.db") as store:
+        candidates = store.candidates()
+    seen = {one.verdict: one.reason for one in candidates}
+    assert {"kept", "compile", "finite", "duplicate"} <= set(seen)
+    assert "summ" in seen["compile"]
+    assert "candidate" in seen["duplicate"]
+    assert all(one.fitness is None for one in candidates if one.verdict not in ("kept", "scored"))
+    assert any(one.origin == "repair" for one in candidates)
+
+
+def test_held_out_is_never_shown(tmp_path: Path) -> None:
+    run(tmp_path / "run.db")
+    with Store(tmp_path / "run.db") as store:
+        requests = [request for request, _ in store.recording()]
+        assert all(name != "held" for one in store.candidates() for name, _, _ in one.scores)
+    assert requests
+    assert not any("held " in request.user or "held:" in request.user for request in requests)
+
+
+def test_same_seed_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        run(tmp_path / name, seed=seed)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+    assert content(tmp_path / "a")["candidates"] != content(tmp_path / "c")["candidates"]
+
+
+def test_killed_after_any_commit_it_goes_on_as_if_nothing_happened(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.db"
+    run(whole)
+    expected, asked_in_all = content(whole), len(content(whole)["replies"])
+    commits = 0
+    while True:
+        commits += 1
+        path = tmp_path / f"killed-{commits}.db"
+        killed = subprocess.run([sys.executable, str(RUNS), str(path), str(commits)], check=False)
+        if killed.returncode == 0:
+            break
+        assert killed.returncode == -9
+        asked: list[str] = []
+
+        def counted(request: Request, asked: list[str] = asked) -> str:
+            asked.append(request.key)
+            return answer(request)
+
+        with Store(path) as store:
+            stored, begun = [request.key for request, _ in store.recording()], store.run() is not None
+        run(path, llm=Mock(counted), resume=begun)
+        assert not set(asked) & set(stored)
+        assert len(asked) + len(stored) == asked_in_all
+        assert content(path) == expected
+    assert commits > 10
+
+
+def test_a_finished_run_is_read_and_a_longer_one_goes_on(tmp_path: Path) -> None:
+    run(tmp_path / "short.db")
+    again = run(tmp_path / "short.db", resume=True, settings=None, llm=Mock([]))
+    assert again.reason == "all generations done"
+    longer = replace(SETTINGS, generations=4)
+    run(tmp_path / "short.db", resume=True, settings=longer)
+    run(tmp_path / "long.db", settings=longer)
+    assert content(tmp_path / "short.db") == content(tmp_path / "long.db")
+
+
+def test_a_recorded_run_replays_to_the_same_program(tmp_path: Path) -> None:
+    first = run(tmp_path / "run.db")
+    with Store(tmp_path / "run.db") as store:
+        write_recording(tmp_path / "run.jsonl", store.recording(), models=["mock"])
+    second = run(tmp_path / "again.db", llm=f"replay:{tmp_path / 'run.jsonl'}")
+    assert second.program == first.program
+    assert content(tmp_path / "run.db") == content(tmp_path / "again.db")
+    with pytest.raises(LLMError, match="no reply"):
+        run(tmp_path / "other.db", llm=read_recording(tmp_path / "run.jsonl"), seed=9)
+
+
+def test_wrong_stores_are_refused(tmp_path: Path) -> None:
+    run(tmp_path / "run.db", llm="none")
+    with pytest.raises(StoreError, match="already holds"):
+        run(tmp_path / "run.db", llm="none")
+    with pytest.raises(StoreError, match="other networks or models"):
+        run(tmp_path / "run.db", resume=True)
+    with pytest.raises(StoreError, match="holds no run"):
+        run(tmp_path / "none.db", resume=True)
+    with Store(tmp_path / "run.db"), pytest.raises(StoreError, match="in use"):
+        run(tmp_path / "run.db", llm="none", resume=True)
+
+
+def test_tables_and_truths_must_fit() -> None:
+    one, other = net(1), net(2)
+    with pytest.raises(TableError):
+        run(None, names=["a", "a"])
+    with pytest.raises(TableError):
+        run(None, held_out=[("x", one.table, other.target)])
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(calls=3), Budget(tokens=25_000), Budget(money=0.03), Budget(seconds=0.0), Budget(calls=0)],
+)
+def test_budgets_are_never_passed(budget: Budget) -> None:
+    settings = replace(SETTINGS, generations=30, local=0, prices={"mock": Price(1.0, 2.0)}, budget=budget)
+    result = run(None, settings=settings)
+    assert result.reason.startswith("budget of")
+    assert budget.calls is None or result.spent.calls <= budget.calls
+    assert budget.tokens is None or result.spent.tokens <= budget.tokens
+    assert budget.money is None or (result.spent.money or 0.0) <= budget.money
+
+
+def test_without_a_model_the_local_search_runs_alone() -> None:
+    result = run(None, llm="none", settings=replace(SETTINGS, local=2_000))
+    assert set(result.gains) == {"local"}
+    assert result.spent.calls == 0
+    assert result.tried == 4_000
+    assert result.best[0].fitness > max(
+        sum(row.agreement[name] for name in ("net1", "net2")) / 2
+        for row in result.table
+        if row.candidate is None
+    )
+
+
+def test_islands_migrate_and_controllers_all_run() -> None:
+    for name in ("uniform", "exp3", "ucb", "thompson", "fixed:1,1,2"):
+        settings = replace(SETTINGS, islands=2, migrate=1, controller=name, local=100)
+        assert run(None, settings=settings).best
+
+
+def test_two_models_are_arms_of_one_controller() -> None:
+    result = run(
+        None, llm=[Mock(answer, name="a"), Mock(answer, name="b")], settings=replace(SETTINGS, calls=4)
+    )
+    assert result.best
+
+
+def test_units_one_at_a_time_are_a_truth_too() -> None:
+    one = net(1, whole=False)
+    from tap.search.start import search
+
+    settings = replace(SETTINGS, local=500)
+    result = search(one.table, one.target, llm=Mock(answer), settings=settings, references=REFERENCES)
+    assert result.best[0].fitness > 0.9
+
+
+# ---- a server that misbehaves
+
+
+def served(request: dict) -> str:
+    """What the mock would answer, from the body that came over the wire."""
+    system, user = (message["content"] for message in request["messages"])
+    return answer(Request(system, user, "m"))
+
+
+ACTS = [
+    bad.status(429, retry_after="0.01"),
+    bad.status(429),
+    bad.status(500),
+    bad.cut(),
+    bad.hang_up,
+    bad.drip(1.0),
+    bad.body(b'{"choices": [{"mess'),
+    bad.body(b"<html>busy</html>", content_type="text/html"),
+    bad.body(b"x" * 10_000_000),
+    bad.status(302, location="http://127.0.0.1:1/"),
+    bad.body(bad.completion("I would rather not.", finish="sun_exploded")),
+    bad.body(bad.completion('{"candidates": [{"thought": "t", "code": "score = dw2 * bits"}, {"thou')),
+]
+
+
+def test_a_misbehaving_server_costs_calls_but_no_candidates(tmp_path: Path) -> None:
+    with bad.Server(ACTS, answer=served) as server:
+        endpoint = Endpoint("m", base_url=server.url, total_seconds=0.5, retries=2, concurrency=2)
+        settings = replace(SETTINGS, generations=4, calls=3, budget=Budget(calls=60), local=0)
+        result = run(tmp_path / "run.db", llm=HttpLLM(endpoint), settings=settings)
+        assert result.reason == "all generations done"
+        assert result.spent.calls == len(server.bodies) <= 60
+    with Store(tmp_path / "run.db") as store:
+        candidates = store.candidates()
+    assert any(one.code == "score = dw2 * bits" for one in candidates)
+    assert result.best[0].code in {*IDEAS, "score = dw2 * bits", "score = sum(square(dw)) * numel"}
+
+
+def test_a_server_that_is_gone_ends_the_run_with_what_is_there() -> None:
+    with bad.Server() as server:
+        url = server.url
+    endpoint = Endpoint("m", base_url=url, retries=0)
+    result = run(None, llm=HttpLLM(endpoint), settings=replace(SETTINGS, generations=9))
+    assert result.reason.startswith("every call of 3 generations failed")
+    assert result.best[0].origin == "local"
+
+
+def test_a_refused_key_stops_and_the_run_goes_on_later(tmp_path: Path) -> None:
+    with bad.Server([bad.status(401)] * 2, answer=served) as server:
+        endpoint = Endpoint("m", base_url=server.url, retries=0)
+        with pytest.raises(LLMError, match="refused the key"):
+            run(tmp_path / "run.db", llm=HttpLLM(endpoint))
+        result = run(tmp_path / "run.db", llm=HttpLLM(endpoint), resume=True)
+        assert result.reason == "all generations done"
