@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import itertools
 import json
 import random
 import signal
@@ -24,6 +25,7 @@ from tap.errors import DataError, MissingExtraError, ProxyError, TableError
 from tap.proxy import Proxy
 from tap.screen import screen_file
 from tap.stats.table import LayerTable
+from tap.stats.units import Unit
 
 
 def some_table(rng: np.random.Generator) -> LayerTable:
@@ -278,3 +280,45 @@ def test_parquet_needs_its_extra_or_holds_the_rows(tmp_path: Path) -> None:
 
     screen_file(tmp_path / "in.jsonl", table, target, out=out, progress=False)
     assert parquet.read_table(out).column("ok").to_pylist() == [True, False]
+
+
+def test_regret_by_a_sensitivity_is_that_of_enumerated_plans() -> None:
+    rng = np.random.default_rng(21)
+    units = tuple(Unit(f"u{place}", "linear", 2 + place, 4, 1, 8) for place in range(5))
+    cost = np.array([[unit.numel * bits for bits in (2, 4, 8)] for unit in units], float)
+    loss = rng.random((5, 3))
+    table = LayerTable(units, ("int2", "int4", "int8"), {"bytes": cost, "dw2": loss, "a": rng.random((5, 3))})
+    target = sensitivity(table, rng)
+    plans = np.array(list(itertools.product(range(3), repeat=5)))
+    total = lambda values: values[np.arange(5), plans].sum(axis=1)  # noqa: E731
+    least, most = cost.min(axis=1).sum(), cost.max(axis=1).sum()
+    for source in ("dw2", "-dw2 / bytes", "dw2 ** 3"):
+        scores, regrets = Proxy(source).score(table), []
+        for rung in range(1, 9):
+            fits = total(cost) <= least + (most - least) * rung // 9
+            truth = total(target.values)
+            chosen = truth[fits][total(scores)[fits].argmin()]
+            best = truth[fits].min()
+            if truth[0] > best:
+                regrets.append((chosen - best) / (truth[0] - best))
+        found = tap.screen(source, table, target, budgets=8)
+        assert found.regret[0] == pytest.approx(np.mean(regrets), abs=1e-9)
+    by_truth = LayerTable(units, table.formats, {**table.columns, "dw2": target.values})
+    assert tap.screen("dw2", by_truth, target, budgets=[16.5, 30.0, 50.0]).regret[0] == 0.0
+    assert np.isnan(tap.screen("dw2", table, target).regret[0])
+    with pytest.raises(TableError, match="no plan fits"):
+        tap.screen("dw2", table, target, budgets=[1.0])
+
+
+def test_regret_by_configurations_is_that_of_the_first() -> None:
+    rng = np.random.default_rng(22)
+    table = some_table(rng)
+    target = configurations(table, rng)
+    scores = Proxy("index * bits + bits ** 2").score(table)
+    predicted = scores[np.arange(len(table.units)), target.choice].sum(axis=1)
+    regrets = []
+    for number in range(3):
+        part = target.stratum == number
+        loss, first = target.loss[part], predicted[part] == predicted[part].min()
+        regrets.append((loss[first].mean() - loss.min()) / (loss.mean() - loss.min()))
+    assert tap.screen("index * bits + bits ** 2", table, target).regret[0] == pytest.approx(np.mean(regrets))

@@ -105,8 +105,17 @@ class Truth:
     """What scores are judged by."""
 
     @staticmethod
-    def sensitivity(values: NDArray[np.float64], places: NDArray[np.uint32]) -> Truth:
-        """Measured values, and where the score of each stands in a table [F, L]."""
+    def sensitivity(
+        values: NDArray[np.float64],
+        places: NDArray[np.uint32],
+        formats: int,
+        costs: NDArray[np.int64],
+        budgets: Sequence[int],
+    ) -> Truth:
+        """Measured values [F, L] in one row; where the score of each stands in a table [F, L]; their costs.
+
+        With `budgets` (largest sums of costs) scores are judged by regret too.
+        """
     @staticmethod
     def configurations(
         places: NDArray[np.uint32], loss: NDArray[np.float64], stratum: NDArray[np.int64]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,123 @@ def _run(kernel: Callable[[Rows, Rows], Rows], scores: Rows, target: Rows) -> Ro
     return kernel(rows, row)
 
 
-def truth_of(target: Any, table: LayerTable) -> _core.Truth:
+@dataclass(frozen=True)
+class Agreement:
+    """How well scores agree with one truth.
+
+    >>> Agreement(0.8, 0.6, 0.7, 0.5, {"int2": 0.8}, 0.9, (0.7, 0.9)).spearman
+    0.8
+    """
+
+    spearman: float
+    """Over all units and formats at once for a sensitivity, the mean over strata for configurations."""
+    kendall: float
+    weighted_tau: float
+    topk: float
+    per_group: Mapping[str, float]
+    """Spearman's rho within each format, or within each stratum."""
+    relative: float
+    """Mean of `per_group` over the target's ceiling, which is of the ranking within such a group."""
+    interval: tuple[float, float]
+    """95 % of `spearman` when units, or configurations within strata, are drawn again with replacement."""
+
+
+def agreement(scores: Rows, target: Any, *, draws: int = 1000, seed: int = 0) -> Agreement:
+    """Agreement of `scores` [L, F] with a `Sensitivity` or `Configurations` of the same units and formats.
+
+    A large score means that the loss grows. The interval takes `draws` bootstrap samples, reproducible by
+    `seed`. Scores of another shape are a `DataError`.
+
+    >>> from types import SimpleNamespace
+    >>> values = np.array([[3.0, 1.0], [5.0, 2.0], [4.0, 1.5]])
+    >>> truth = SimpleNamespace(formats=("int2", "int4"), values=values, ceiling=0.9)
+    >>> found = agreement(values**2, truth)
+    >>> found.spearman, dict(found.per_group), round(found.relative, 2)
+    (1.0, {'int2': 1.0, 'int4': 1.0}, 1.11)
+    """
+    scores = np.asarray(scores, np.float64)
+    rng = np.random.default_rng(seed)
+    if hasattr(target, "choice"):
+        units, formats = target.choice.shape[1], len(target.formats)
+        _check(scores, (units, formats))
+        predicted = np.zeros(len(target.loss))
+        for unit in range(units):
+            predicted += scores[unit, target.choice[:, unit]]
+        parts = [np.flatnonzero(target.stratum == number) for number in np.unique(target.stratum)]
+        names = [str(number) for number in np.unique(target.stratum)]
+        return _strata(
+            predicted, np.asarray(target.loss, np.float64), parts, names, target.ceiling, draws, rng
+        )
+    values = np.asarray(target.values, np.float64)
+    _check(scores, values.shape)
+    per_group = {
+        name: float(spearman(scores[:, place], values[:, place])) for place, name in enumerate(target.formats)
+    }
+    drawn = rng.integers(len(values), size=(draws, len(values)))
+    samples = [float(spearman(scores[rows].ravel(), values[rows].ravel())) for rows in drawn]
+    row, truth = scores.ravel(), values.ravel()
+    return Agreement(
+        float(spearman(row, truth)),
+        float(kendall(row, truth)),
+        float(weighted_tau(row, truth)),
+        float(topk(row, truth)),
+        per_group,
+        float(np.mean(list(per_group.values()))) / target.ceiling,
+        _interval(samples),
+    )
+
+
+def _strata(
+    predicted: Rows,
+    loss: Rows,
+    parts: Sequence[NDArray[np.int64]],
+    names: Sequence[str],
+    ceiling: float,
+    draws: int,
+    rng: np.random.Generator,
+) -> Agreement:
+    """Agreement within each stratum, averaged over those in which the losses differ."""
+    kept = [(name, part) for name, part in zip(names, parts, strict=True) if np.ptp(loss[part]) > 0]
+
+    def mean(measure: Callable[[Rows, Rows], Rows | float]) -> float:
+        return float(np.mean([measure(predicted[part], loss[part]) for _, part in kept]))
+
+    samples = []
+    for _ in range(draws):
+        again = [part[rng.integers(len(part), size=len(part))] for _, part in kept]
+        samples.append(float(np.mean([spearman(predicted[part], loss[part]) for part in again])))
+    per_group = {name: float(spearman(predicted[part], loss[part])) for name, part in kept}
+    return Agreement(
+        mean(spearman),
+        mean(kendall),
+        mean(weighted_tau),
+        mean(topk),
+        per_group,
+        mean(spearman) / ceiling,
+        _interval(samples),
+    )
+
+
+def _interval(samples: Sequence[float]) -> tuple[float, float]:
+    """The middle 95 % of those that are defined."""
+    defined = [sample for sample in samples if sample == sample]
+    if not defined:
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _check(scores: Rows, shape: tuple[int, ...]) -> None:
+    if scores.shape != shape:
+        raise DataError(
+            f"scores of shape {scores.shape} do not fit a target of {shape}", hint="scores are [L, F]"
+        )
+
+
+def truth_of(target: Any, table: LayerTable, *, budgets: int | Sequence[float] | None = None) -> _core.Truth:
     """The target as the core judges by it, its units and formats found in the table by name.
+
+    `budgets`, for regret by a sensitivity, are average bits a weight, or the number of rungs of a ladder.
 
     Raises:
         TableError: the target is of another model, or has units or formats that the table lacks.
@@ -106,9 +222,31 @@ def truth_of(target: Any, table: LayerTable) -> _core.Truth:
             )
         places = formats[:, None] * len(table.units) + units
         values = np.ascontiguousarray(np.asarray(target.values, np.float64).T)
-        return _core.Truth.sensitivity(values.ravel(), places.ravel().astype(np.uint32))
+        none: tuple[NDArray[np.int64], list[int]] = (np.zeros(0, np.int64), [])
+        costs, rungs = none if budgets is None else _ladder(table, units, formats, budgets)
+        return _core.Truth.sensitivity(
+            values.ravel(), places.ravel().astype(np.uint32), len(formats), costs, rungs
+        )
     except ValueError as error:
         raise TableError(f"the target cannot judge scores: {error}") from error
+
+
+def _ladder(
+    table: LayerTable, units: NDArray[np.int64], formats: NDArray[np.int64], budgets: int | Sequence[float]
+) -> tuple[NDArray[np.int64], list[int]]:
+    """Costs in bytes, format-major in one row, and budgets in bytes."""
+    if "bytes" not in table.columns:
+        raise TableError("regret needs the column 'bytes'", hint="collect the table with formats")
+    cost = np.asarray(table.columns["bytes"], np.float64).reshape(len(table.units), -1)
+    cost = np.broadcast_to(cost, (len(table.units), len(table.formats)))[np.ix_(units, formats)]
+    whole = np.rint(cost).astype(np.int64)
+    if isinstance(budgets, int):
+        least, most = int(whole.min(axis=1).sum()), int(whole.max(axis=1).sum())
+        rungs = [least + (most - least) * rung // (budgets + 1) for rung in range(1, budgets + 1)]
+    else:
+        numel = sum(table.units[int(unit)].numel for unit in units)
+        rungs = [int(bits * numel / 8) for bits in budgets]
+    return np.ascontiguousarray(whole.T).ravel(), rungs
 
 
 def _places(names: Sequence[str], wanted: Sequence[str], what: str) -> NDArray[np.int64]:

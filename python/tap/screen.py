@@ -30,6 +30,7 @@ def screen(
     tables: LayerTable | Sequence[LayerTable],
     targets: Any,
     *,
+    budgets: int | Sequence[float] | None = None,
     threads: int | None = None,
     limits: Mapping[str, int] | None = None,
 ) -> Screening:
@@ -38,8 +39,14 @@ def screen(
     `targets` holds a `Sensitivity` or `Configurations` for each of `tables`. Scores are those of
     `Proxy.score`. With a sensitivity, agreement is over all units and formats at once; with configurations
     a program predicts the loss of each as the sum of its units' scores, and agreement is within each
-    stratum, averaged. Over several tables the mean is taken. `threads` is all cores by default; `limits` as
-    for `Proxy`. Results do not depend on `threads`.
+    stratum, averaged. Over several tables the mean is taken.
+
+    Regret is what deciding by the scores gives away, 0 for the best decision and 1 for one no better than
+    not knowing. With a sensitivity it needs `budgets` (average bits a weight, or the number of rungs of an
+    even ladder): the loss of the best plan by the scores over that of the best plan by the truth, as part of
+    what the cheapest plan gives away. With configurations: the loss of the one ranked first in each stratum
+    over the least, as part of the mean's. `threads` is all cores by default; `limits` as for `Proxy`. Results
+    do not depend on `threads`.
 
     Raises:
         TableError: a target that does not belong to its table.
@@ -49,7 +56,7 @@ def screen(
     ([True, True, False], [1.0, -0.5], 'non-finite')
     """
     programs = [sources] if isinstance(sources, str) else sources
-    return _Judges(tables, targets, threads=threads, limits=limits).screen(programs)
+    return _Judges(tables, targets, budgets=budgets, threads=threads, limits=limits).screen(programs)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,7 @@ def screen_file(
     targets: Any,
     *,
     out: str | Path,
+    budgets: int | Sequence[float] | None = None,
     threads: int | None = None,
     limits: Mapping[str, int] | None = None,
     chunk: int = 32_768,
@@ -94,7 +102,7 @@ def screen_file(
     >>> done.rows, done.ok, (folder / "found.csv").read_text().splitlines()[1][:12]
     (2, 1, '1,True,,,1.0')
     """
-    judges = _Judges(tables, targets, threads=threads, limits=limits)
+    judges = _Judges(tables, targets, budgets=budgets, threads=threads, limits=limits)
     started, rows, ok, complete = time.monotonic(), 0, 0, True
     size = Path(path).stat().st_size if Path(path).is_file() else 0
     with (
@@ -121,6 +129,7 @@ class _Judges:
         tables: LayerTable | Sequence[LayerTable],
         targets: Any,
         *,
+        budgets: int | Sequence[float] | None,
         threads: int | None,
         limits: Mapping[str, int] | None,
     ) -> None:
@@ -132,7 +141,7 @@ class _Judges:
                 hint="give one target for each table",
             )
         self.pairs = [
-            (core_table(table), truth_of(target, table))
+            (core_table(table), truth_of(target, table, budgets=budgets))
             for table, target in zip(self.tables, all_targets, strict=True)
         ]
         self.threads = threads or os.cpu_count() or 1

@@ -33,7 +33,7 @@ class Screening:
     kendall: Floats
     """[N]: the same of Kendall's tau-b."""
     regret: Floats
-    """[N]: the same of the regret; NaN when no budgets were given."""
+    """[N]: the same of the regret; NaN for a sensitivity without budgets."""
     ops: NDArray[np.uint32]
     """[N]: operators, equal subexpressions counted once."""
     signature: NDArray[np.uint64]

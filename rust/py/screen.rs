@@ -24,11 +24,21 @@ pub struct Truth {
 
 #[pymethods]
 impl Truth {
-    /// Measured values, and where the score of each stands in a table [F, L].
+    /// Measured values [F, L] in one row, where the score of each stands in a table [F, L], and their costs likewise.
     #[staticmethod]
-    fn sensitivity(values: PyReadonlyArray1<'_, f64>, places: PyReadonlyArray1<'_, u32>) -> PyResult<Truth> {
-        let truth = screen::Truth::sensitivity(values.as_slice()?, places.as_slice()?);
-        Ok(Truth { truth: truth.map_err(|misfit| PyValueError::new_err(misfit.0))? })
+    fn sensitivity(
+        values: PyReadonlyArray1<'_, f64>,
+        places: PyReadonlyArray1<'_, u32>,
+        formats: usize,
+        costs: PyReadonlyArray1<'_, i64>,
+        budgets: Vec<i64>,
+    ) -> PyResult<Truth> {
+        let misfit = |misfit: screen::Misfit| PyValueError::new_err(misfit.0);
+        let mut truth = screen::Truth::sensitivity(values.as_slice()?, places.as_slice()?).map_err(misfit)?;
+        if !budgets.is_empty() {
+            truth = truth.with_budgets(formats, costs.as_slice()?, &budgets).map_err(misfit)?;
+        }
+        Ok(Truth { truth })
     }
 
     /// Configurations as places [M, L] in a table of scores [F, L], with losses and strata [M].

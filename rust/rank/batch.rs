@@ -17,7 +17,8 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    const NONE: Agreement = Agreement { spearman: f64::NAN, kendall: f64::NAN, signature: 0 };
+    /// Of a row with a NaN.
+    pub const NONE: Agreement = Agreement { spearman: f64::NAN, kendall: f64::NAN, signature: 0 };
 }
 
 /// Ranks batches of rows; its memory is used again.

@@ -92,6 +92,12 @@ impl Target {
         self.usable
     }
 
+    /// The values as given.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
     /// Number of values.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -183,7 +183,8 @@ struct Batch {
     scores: Vec<f64>,
     owners: Vec<u32>,
     marks: Vec<Mark>,
-    judge: Judge,
+    /// One for each pair, since they keep what belongs to one truth.
+    judges: Vec<Judge>,
 }
 
 impl Batch {
@@ -209,7 +210,12 @@ impl Batch {
     fn flush(&mut self, pair: &Pair, at: usize, done: &mut Done) {
         self.marks.clear();
         self.marks.resize(self.owners.len(), Mark::NONE);
-        pair.truth.mark(&self.scores, self.size, &mut self.judge, &mut self.marks);
+        if self.judges.len() <= at {
+            self.judges.resize_with(at + 1, Judge::default);
+        }
+        if let Some(judge) = self.judges.get_mut(at) {
+            pair.truth.mark(&self.scores, self.size, judge, &mut self.marks);
+        }
         if let Some(marks) = done.marks.get_mut(at) {
             for (owner, mark) in self.owners.iter().zip(&self.marks) {
                 if let Some(slot) = marks.get_mut(*owner as usize) {

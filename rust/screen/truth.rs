@@ -1,5 +1,7 @@
 //! What scores are judged by: measured sensitivities, or whole configurations that were measured.
 
+use super::regret::{Ladder, of_stratum};
+use crate::knapsack::OneBudget;
 use crate::rank::{Agreement, Ranker, Target};
 
 /// How the scores of one program agree with one truth.
@@ -32,7 +34,7 @@ pub struct Truth {
 }
 
 enum Kind {
-    Sensitivity(Sensitivity),
+    Sensitivity(Box<Sensitivity>),
     Configurations(Configurations),
 }
 
@@ -41,6 +43,7 @@ struct Sensitivity {
     /// Where the score of each measured value stands, format-major [F][L]; none when they stand in that order.
     places: Option<Vec<u32>>,
     target: Target,
+    ladder: Option<Ladder>,
 }
 
 /// Measured loss of whole configurations, in the order of their strata.
@@ -48,7 +51,15 @@ struct Configurations {
     /// Where the scores of each configuration stand, `units` for each.
     places: Vec<u32>,
     units: usize,
-    strata: Vec<Target>,
+    strata: Vec<Stratum>,
+}
+
+/// Configurations of equal bytes.
+struct Stratum {
+    /// Their losses.
+    target: Target,
+    least: f64,
+    mean: f64,
 }
 
 impl Truth {
@@ -62,7 +73,8 @@ impl Truth {
             return Err(Misfit("the sensitivities are all equal, or one is not a number".into()));
         }
         let in_order = places.iter().zip(0..).all(|(place, at)| *place == at);
-        let kind = Kind::Sensitivity(Sensitivity { places: (!in_order).then(|| places.to_vec()), target });
+        let places_apart = (!in_order).then(|| places.to_vec());
+        let kind = Kind::Sensitivity(Box::new(Sensitivity { places: places_apart, target, ladder: None }));
         Ok(Truth { kind, last: largest(places) })
     }
 
@@ -93,7 +105,9 @@ impl Truth {
             for m in members {
                 truth.places.extend(places.get(m * units..(m + 1) * units).unwrap_or_default());
             }
-            truth.strata.push(target);
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            truth.strata.push(Stratum { target, least, mean });
         }
         if truth.strata.is_empty() {
             return Err(Misfit("no stratum holds two configurations with different losses".into()));
@@ -106,38 +120,102 @@ impl Truth {
         self.last < size
     }
 
+    /// Adds regret over a ladder of budgets to a sensitivity: integer costs and budgets, `costs` in the order of the
+    /// values, which must be format-major [F][L].
+    pub fn with_budgets(mut self, formats: usize, costs: &[i64], budgets: &[i64]) -> Result<Truth, Misfit> {
+        let Kind::Sensitivity(truth) = &mut self.kind else {
+            return Err(Misfit("configurations have their budgets in their strata".into()));
+        };
+        let values = truth.target.values();
+        if formats == 0 || costs.len() != values.len() || !costs.len().is_multiple_of(formats) {
+            return Err(Misfit(format!(
+                "{} costs for {} values in {formats} formats",
+                costs.len(),
+                values.len()
+            )));
+        }
+        let (mut by_unit, mut costs_by_unit) = (Vec::new(), Vec::new());
+        to_units(values, formats, &mut by_unit);
+        to_units(costs, formats, &mut costs_by_unit);
+        truth.ladder = Some(Ladder::new(formats, &by_unit, &costs_by_unit, budgets)?);
+        Ok(self)
+    }
+
     /// Judges tables of scores, format-major, one after the other; `judge` is memory to use again.
     pub(super) fn mark(&self, scores: &[f64], size: usize, judge: &mut Judge, marks: &mut [Mark]) {
-        for (scores, mark) in scores.chunks_exact(size.max(1)).zip(marks) {
-            let mut values = std::mem::take(&mut judge.values);
-            *mark = match &self.kind {
-                Kind::Sensitivity(Sensitivity { places: None, target }) => {
-                    judge.against(scores, std::slice::from_ref(target))
-                }
-                Kind::Sensitivity(Sensitivity { places: Some(places), target }) => {
-                    values.clear();
-                    values.extend(places.iter().map(|&place| at(scores, place)));
-                    judge.against(&values, std::slice::from_ref(target))
-                }
-                Kind::Configurations(truth) => {
-                    truth.predict(scores, &mut values);
-                    judge.against(&values, &truth.strata)
-                }
-            };
-            judge.values = values;
+        match &self.kind {
+            Kind::Sensitivity(truth) => truth.mark(scores, size, judge, marks),
+            Kind::Configurations(truth) => truth.mark(scores, size, judge, marks),
         }
     }
 }
 
+impl Sensitivity {
+    fn mark(&self, scores: &[f64], size: usize, judge: &mut Judge, marks: &mut [Mark]) {
+        let mut values = std::mem::take(&mut judge.values);
+        let rows = match &self.places {
+            None => scores,
+            Some(places) => {
+                values.clear();
+                for scores in scores.chunks_exact(size.max(1)) {
+                    values.extend(places.iter().map(|&place| at(scores, place)));
+                }
+                &values
+            }
+        };
+        judge.begin(marks);
+        judge.add(rows, &self.target, marks);
+        if let Some(ladder) = &self.ladder {
+            let solver = judge.solver.get_or_insert_with(|| ladder.solver());
+            for (row, mark) in rows.chunks_exact(self.target.len().max(1)).zip(marks) {
+                to_units(row, ladder.formats(), &mut judge.row);
+                mark.regret = ladder.regret(solver, &judge.row);
+            }
+        }
+        judge.values = values;
+    }
+}
+
 impl Configurations {
-    /// Predicted loss of each configuration: the sum of its scores, in the order of the units.
-    fn predict(&self, scores: &[f64], predicted: &mut Vec<f64>) {
-        predicted.clear();
-        predicted.extend(
-            self.places
-                .chunks_exact(self.units)
-                .map(|row| row.iter().map(|&place| at(scores, place)).sum::<f64>()),
-        );
+    fn mark(&self, scores: &[f64], size: usize, judge: &mut Judge, marks: &mut [Mark]) {
+        let mut values = std::mem::take(&mut judge.values);
+        judge.begin(marks);
+        marks.iter_mut().for_each(|mark| mark.regret = 0.0);
+        let mut rest = self.places.as_slice();
+        for stratum in &self.strata {
+            let count = stratum.target.len();
+            let (places, after) = rest.split_at((count * self.units).min(rest.len()));
+            rest = after;
+            values.clear();
+            for scores in scores.chunks_exact(size.max(1)) {
+                values.extend(places.chunks_exact(self.units).map(|row| predict(scores, row)));
+            }
+            judge.add(&values, &stratum.target, marks);
+            for (predicted, mark) in values.chunks_exact(count.max(1)).zip(marks.iter_mut()) {
+                mark.regret += of_stratum(predicted, stratum.target.values(), stratum.least, stratum.mean);
+            }
+        }
+        for mark in marks {
+            mark.spearman /= self.strata.len() as f64;
+            mark.kendall /= self.strata.len() as f64;
+            mark.regret /= self.strata.len() as f64;
+        }
+        judge.values = values;
+    }
+}
+
+/// Predicted loss of a configuration: the sum of its units' scores, in their order.
+#[inline(always)]
+fn predict(scores: &[f64], places: &[u32]) -> f64 {
+    places.iter().map(|&place| at(scores, place)).sum()
+}
+
+/// A format-major table [F][L] as [L][F].
+fn to_units<T: Copy>(table: &[T], formats: usize, by_unit: &mut Vec<T>) {
+    let units = table.len().checked_div(formats).unwrap_or(0);
+    by_unit.clear();
+    for unit in 0..units {
+        by_unit.extend(table.iter().skip(unit).step_by(units));
     }
 }
 
@@ -150,31 +228,31 @@ fn largest(places: &[u32]) -> usize {
     places.iter().max().map_or(0, |place| *place as usize)
 }
 
-/// Memory of judging.
+/// Memory of judging by one truth.
 #[derive(Default)]
 pub(super) struct Judge {
     ranker: Ranker,
+    found: Vec<Agreement>,
     values: Vec<f64>,
+    row: Vec<f64>,
+    solver: Option<OneBudget>,
 }
 
 impl Judge {
-    /// Means over the targets, whose rows stand one after the other.
-    fn against(&mut self, rows: &[f64], targets: &[Target]) -> Mark {
-        let mut mark = Mark { spearman: 0.0, kendall: 0.0, regret: f64::NAN, signature: 0 };
-        let mut rest = rows;
-        for target in targets {
-            let (row, after) = rest.split_at(target.len().min(rest.len()));
-            rest = after;
-            let mut found = [Agreement { spearman: f64::NAN, kendall: f64::NAN, signature: 0 }];
-            self.ranker.agree(row, target, &mut found);
-            let [found] = found;
+    fn begin(&mut self, marks: &mut [Mark]) {
+        marks.fill(Mark { spearman: 0.0, kendall: 0.0, regret: f64::NAN, signature: 0 });
+        self.found.clear();
+        self.found.resize(marks.len(), Agreement::NONE);
+    }
+
+    /// Adds what one target says of the rows.
+    fn add(&mut self, rows: &[f64], target: &Target, marks: &mut [Mark]) {
+        self.ranker.agree(rows, target, &mut self.found);
+        for (mark, found) in marks.iter_mut().zip(&self.found) {
             mark.spearman += found.spearman;
             mark.kendall += found.kendall;
             mark.signature = join(mark.signature, found.signature);
         }
-        mark.spearman /= targets.len() as f64;
-        mark.kendall /= targets.len() as f64;
-        mark
     }
 }
 
