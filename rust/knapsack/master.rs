@@ -76,6 +76,14 @@ impl Master {
             .any(|(entry, &value)| matches!(entry, Entry::Over(_)) && value > 1e-9)
     }
 
+    /// Choices of the optimal mixture: weight and number, in the order they were added.
+    pub fn mixture(&self) -> impl Iterator<Item = (f64, usize)> {
+        self.basis.iter().zip(&self.value).filter_map(|(entry, &value)| match entry {
+            Entry::Column(at) => Some((value.max(0.0), *at)),
+            _ => None,
+        })
+    }
+
     /// Optimises over the known columns; writes the prices and returns the value.
     pub fn optimise(&mut self, prices: &mut [f64]) -> f64 {
         let n = self.m + 1;

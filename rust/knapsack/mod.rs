@@ -3,15 +3,20 @@
 //!   minimise sum_l loss[l, c_l]   subject to   sum_l cost_k[l, c_l] <= budget_k
 //!
 //! In reading order: `problem` (tables to classes of items), `reduce` (dominance, hulls), `bound` (linear
-//! relaxation), `expand` (closing the gap of one budget), `one` (the three together, warm). For regret over many
+//! relaxation), `expand` (closing the gap of one budget), `one` (the three together, warm); for several budgets
+//! `dual` (prices, by `master`), `search` (complete below a threshold, by `subsets` and `rates`), `branch` (over
+//! the `kept` items) and `many` (these together). For regret over many
 //! loss tables use [`OneBudget`]; for one answer use [`solve`].
 
 mod bound;
+mod branch;
 mod dual;
 mod expand;
 mod frontier;
 mod input;
 pub mod instances;
+mod kept;
+mod many;
 mod master;
 mod one;
 mod outcome;
@@ -20,6 +25,7 @@ mod rates;
 mod reduce;
 mod search;
 mod solve;
+mod subsets;
 
 pub use frontier::{Budget, Frontier, Rung, frontier, ladder};
 pub use input::{BUDGET_SLACK, Constraint, Input, KnapsackError};

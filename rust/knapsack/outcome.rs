@@ -76,6 +76,11 @@ impl Meter {
         Self { nodes: 0, limit: limits.nodes, deadline, next_look: 0, spent: false }
     }
 
+    /// States that are left.
+    pub fn left(&self) -> u64 {
+        self.limit.saturating_sub(self.nodes)
+    }
+
     /// Counts `states` more and says whether a limit is passed; once passed it stays so.
     #[inline]
     pub fn spend(&mut self, states: u64) -> bool {

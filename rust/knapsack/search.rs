@@ -12,7 +12,7 @@
 
 use super::outcome::Meter;
 use super::problem::Classes;
-use super::rates::Rates;
+use super::subsets::Moves;
 
 /// A step away from the base item of a class.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub struct Found {
     pub items: Option<Vec<u32>>,
     /// Loss of the incumbent minus the bound, rounding included; meaningless without items.
     pub distance: f64,
+    /// Worth of the incumbent above D; infinite without items.
+    pub value: f64,
     /// Every choice loses at least this much more than D.
     pub reached: f64,
     /// Whether every choice was ruled out or compared.
@@ -44,32 +46,17 @@ pub struct Search<'a> {
     moves: Vec<Move>,
     /// Largest possible distance of a choice from D.
     most: f64,
-    error: f64,
 }
 
 /// One choice: its distance from D and its moves.
 type Incumbent = Option<(f64, Vec<u32>)>;
 
-/// A set of moves that is being extended.
-#[derive(Clone, Copy, Debug)]
-struct Frame<const M: usize> {
-    slack: [i64; M],
-    excess: f64,
-    next: usize,
-}
-
 impl<'a> Search<'a> {
     /// Sorts the moves of `classes` at `prices` (per grid step).
     pub fn new(classes: &'a Classes, prices: &'a [f64]) -> Self {
         let m = classes.constraints();
-        let mut search = Self {
-            classes,
-            prices,
-            base: Vec::with_capacity(classes.len()),
-            moves: Vec::new(),
-            most: 0.0,
-            error: 0.0,
-        };
+        let mut search =
+            Self { classes, prices, base: Vec::with_capacity(classes.len()), moves: Vec::new(), most: 0.0 };
         let mut changes = Vec::new();
         for class in 0..classes.len() {
             let base = best_item(classes, prices, class);
@@ -100,37 +87,47 @@ impl<'a> Search<'a> {
         search
     }
 
-    /// Searches until the best choice is proven or a limit is passed. `known` is the distance of a choice that
-    /// is known to fit, with its items.
-    pub fn run(mut self, known: Option<(f64, Vec<u32>)>, meter: &mut Meter) -> Found {
+    /// Searches until the best choice is proven or a limit is passed.
+    pub fn run(&self, meter: &mut Meter) -> Found {
         let start = self.start();
-        let (mut best, mut reached) = (known, 0.0f64);
-        let mut width = 3.0f64;
+        let (mut reached, mut width) = (0.0f64, 3.0f64);
         loop {
-            let wanted = self.threshold(width);
-            let threshold = best.as_ref().map_or(wanted, |(value, _)| wanted.min(*value));
+            let threshold = self.threshold(width);
             let count = self.moves.partition_point(|step| step.excess < threshold);
-            self.error = self.rounding(count, &start);
-            let (found, spent) = match self.prices.len() {
-                0..=2 => self.round::<2>(&start, count, threshold, meter),
-                3 => self.round::<3>(&start, count, threshold, meter),
-                4 => self.round::<4>(&start, count, threshold, meter),
-                5..=8 => self.round::<8>(&start, count, threshold, meter),
-                9..=16 => self.round::<16>(&start, count, threshold, meter),
-                _ => self.round::<64>(&start, count, threshold, meter),
-            };
-            let found_now = found.is_some();
-            best = found.or(best);
+            let (best, spent) = self.round(&start, count, threshold, meter);
             if spent {
-                return self.report(best, reached, false);
+                return self.report(best, reached, threshold, false);
             }
-            reached = best.as_ref().map_or(threshold, |(value, _)| threshold.min(*value));
-            let closed = found_now || best.as_ref().is_some_and(|(value, _)| *value <= threshold);
-            if closed || threshold > self.most {
-                return self.report(best, reached, true);
+            reached = best.as_ref().map_or(threshold, |(value, _)| *value);
+            if best.is_some() || threshold > self.most {
+                return self.report(best, reached, threshold, true);
             }
             width += 0.7;
         }
+    }
+
+    /// Best item of each class at the prices.
+    pub fn base(&self) -> &[u32] {
+        &self.base
+    }
+
+    /// Priced slack of the base: its loss minus D.
+    pub fn paid(&self) -> f64 {
+        self.start().iter().zip(self.prices).map(|(&slack, price)| slack as f64 * price).sum()
+    }
+
+    /// Largest possible distance of a choice from D.
+    pub fn most(&self) -> f64 {
+        self.most
+    }
+
+    /// A positive excess to begin with: that of the first moves that have one.
+    pub fn some_excess(&self) -> f64 {
+        let positive = self.moves.partition_point(|step| step.excess <= 0.0);
+        self.moves
+            .get(positive + 8)
+            .or(self.moves.last())
+            .map_or(1.0, |step| step.excess.max(f64::MIN_POSITIVE))
     }
 
     /// Threshold of a round: so many moves survive that the number of sets grows about fourfold a round.
@@ -152,9 +149,10 @@ impl<'a> Search<'a> {
         (0..m).map(|k| self.classes.budget[k] - spent(k)).collect()
     }
 
-    /// Bound on the rounding error of the distance of any set of the first `count` moves.
-    fn rounding(&self, count: usize, start: &[i64]) -> f64 {
+    /// Bound on the rounding error of the worth of any set of moves of excess below `threshold`.
+    pub fn rounding(&self, threshold: f64) -> f64 {
         let m = self.prices.len();
+        let (start, count) = (self.start(), self.moves.partition_point(|step| step.excess < threshold));
         let mut sizes = vec![0.0f64; self.base.len()];
         for step in &self.moves[..count] {
             let (item, base) = (step.item as usize, self.base[step.class as usize] as usize);
@@ -170,85 +168,42 @@ impl<'a> Search<'a> {
         8.0 * (m as f64 + 1.0) * f64::EPSILON * (sizes.iter().sum::<f64>() + left)
     }
 
-    fn report(&self, best: Incumbent, reached: f64, complete: bool) -> Found {
-        let distance = best.as_ref().map_or(0.0, |(value, _)| (value - reached).max(0.0)) + self.error;
+    fn report(&self, best: Incumbent, reached: f64, threshold: f64, complete: bool) -> Found {
+        let error = self.rounding(threshold);
+        let value = best.as_ref().map_or(f64::INFINITY, |(value, _)| *value);
+        let distance = if value.is_finite() { (value - reached).max(0.0) + error } else { 0.0 };
         Found {
             items: best.map(|(_, items)| items),
             distance,
-            reached: (reached - self.error).max(0.0),
+            value,
+            reached: (reached - error).max(0.0),
             complete,
         }
     }
 
     /// Visits every set of the first `count` moves below `threshold`; says whether a limit was passed.
-    fn round<const M: usize>(
-        &self,
-        start: &[i64],
-        count: usize,
-        mut threshold: f64,
-        meter: &mut Meter,
-    ) -> (Incumbent, bool) {
-        let costs: Vec<[i64; M]> = self.moves[..count].iter().map(|step| self.change::<M>(step)).collect();
-        let excess: Vec<f64> = self.moves[..count].iter().map(|step| step.excess).collect();
-        let mut prices = [0.0; M];
-        prices[..self.prices.len()].copy_from_slice(self.prices);
-        let rates = Rates::<M>::new(self.prices, &excess, &costs);
-        let mut taken = vec![false; self.base.len()];
-        let mut slack = [0; M];
-        slack[..start.len()].copy_from_slice(start);
-        let mut frames = vec![Frame { slack, excess: 0.0, next: 0 }];
-        let mut path: Vec<usize> = Vec::new();
-        let mut best: Option<Vec<usize>> = None;
-        let mut offer = |frame: &Frame<M>, path: &[usize], threshold: &mut f64| {
-            if frame.slack.iter().all(|&slack| slack >= 0) {
-                let left: f64 =
-                    frame.slack.iter().zip(&prices).map(|(&slack, price)| slack as f64 * price).sum();
-                if frame.excess + left < *threshold {
-                    *threshold = frame.excess + left;
-                    best = Some(path.to_vec());
-                }
-            }
+    fn round(&self, start: &[i64], count: usize, threshold: f64, meter: &mut Meter) -> (Incumbent, bool) {
+        let steps = &self.moves[..count];
+        let moves = Moves {
+            excess: steps.iter().map(|step| step.excess).collect(),
+            change: steps.iter().flat_map(|step| self.change(step)).collect(),
+            class: steps.iter().map(|step| step.class).collect(),
+            classes: self.base.len(),
         };
-        offer(&frames[0], &path, &mut threshold);
-        let mut spent = false;
-        while let Some(frame) = frames.last_mut() {
-            let (at, room) = (frame.next, threshold - frame.excess);
-            if spent || at >= count || excess[at] >= room || rates.least(at, &frame.slack) >= room {
-                frames.pop();
-                if let Some(last) = path.pop() {
-                    taken[self.moves[last].class as usize] = false;
-                }
-                continue;
-            }
-            frame.next += 1;
-            let class = self.moves[at].class as usize;
-            if taken[class] {
-                continue;
-            }
-            let mut child = Frame { slack: frame.slack, excess: frame.excess + excess[at], next: at + 1 };
-            child.slack.iter_mut().zip(&costs[at]).for_each(|(slack, cost)| *slack -= cost);
-            taken[class] = true;
-            path.push(at);
-            offer(&child, &path, &mut threshold);
-            frames.push(child);
-            spent = meter.spend(1);
-        }
-        let items = best.map(|path| {
+        let found = moves.best(self.prices, start, threshold, meter);
+        let items = found.set.map(|(value, set)| {
             let mut items = self.base.clone();
-            path.iter().for_each(|&at| items[self.moves[at].class as usize] = self.moves[at].item);
-            (threshold, items)
+            set.iter().for_each(|&at| items[steps[at].class as usize] = steps[at].item);
+            (value, items)
         });
-        (items, spent)
+        (items, found.spent)
     }
 
-    fn change<const M: usize>(&self, step: &Move) -> [i64; M] {
+    /// Cost changes of a move.
+    fn change(&self, step: &Move) -> impl Iterator<Item = i64> {
         let m = self.prices.len();
         let (item, base) = (step.item as usize, self.base[step.class as usize] as usize);
-        let mut change = [0; M];
-        for (k, change) in change.iter_mut().enumerate().take(m) {
-            *change = self.classes.cost[item * m + k] - self.classes.cost[base * m + k];
-        }
-        change
+        (0..m).map(move |k| self.classes.cost[item * m + k] - self.classes.cost[base * m + k])
     }
 }
 

@@ -1,11 +1,10 @@
 //! One call from raw tables to a certified answer: picks the solver and recomputes what it says.
 
-use super::dual;
 use super::input::{Constraint, Input, KnapsackError};
+use super::many::solve_classes;
 use super::one::OneBudget;
 use super::outcome::{Limits, Meter, Outcome, Status, exact_sum};
 use super::problem::Classes;
-use super::search::Search;
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,11 +63,7 @@ fn solve_one(input: &Input, classes: Classes, goal: Goal, limits: &Limits) -> Op
 
 fn solve_many(input: &Input, classes: &Classes, limits: &Limits) -> Option<Outcome> {
     let mut meter = Meter::new(limits);
-    let dual = dual::maximise(classes, None);
-    if dual.infeasible {
-        return None;
-    }
-    let found = Search::new(classes, &dual.prices).run(None, &mut meter);
+    let (dual, found) = solve_classes(classes, &mut meter)?;
     let prices = dual.prices.iter().zip(&classes.step).map(|(price, step)| price / step).collect();
     let nodes = meter.nodes;
     let Some(items) = found.items else {
@@ -81,7 +76,7 @@ fn solve_many(input: &Input, classes: &Classes, limits: &Limits) -> Option<Outco
             prices,
             nodes,
         };
-        return (!found.complete).then_some(outcome);
+        return Some(outcome);
     };
     let mut choice = vec![0; input.units];
     classes.spread(&items, &mut choice);
