@@ -8,13 +8,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from search_runs import IDEAS, REFERENCES, SETTINGS, answer, content, run
-from search_world import net
+from search_world import net, truth
 from servers import misbehaving as bad
 from tap.errors import LLMError, StoreError, TableError
+from tap.search import start
 from tap.search.budget import Budget, Price
+from tap.search.config import PAPER_IMAGES, preset
+from tap.search.fitness import PlanAccuracy, regret
 from tap.search.llm import Endpoint, HttpLLM
 from tap.search.recording import Mock, read_recording, write_recording
 from tap.search.store import Store
@@ -165,6 +169,51 @@ def test_without_a_model_the_local_search_runs_alone() -> None:
     )
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_regret_as_fitness_finds_what_chooses_well(whole: bool) -> None:
+    one = net(1, whole=whole)
+    exact = truth(one.table)
+    assert regret(one, exact) <= (0.2 if whole else 1e-12)
+    assert regret(one, -exact) > regret(one, exact)
+    settings = replace(SETTINGS, fitness="regret", local=0)
+    result = start.search(one.table, one.target, llm=Mock(answer), settings=settings, references=REFERENCES)
+    assert result.best[0].fitness <= 0.0
+    assert result.best[0].fitness == -result.best[0].score("net1", "regret")
+
+
+def test_a_plan_is_measured_once_and_counts_in_the_fitness() -> None:
+    one, measured = net(1), []
+
+    def measure(choice: np.ndarray) -> float:
+        measured.append(choice.tobytes())
+        return float(choice.mean() / 2)
+
+    costs = np.array([[2.0, 3.0, 4.0]] * len(one.table.units))
+    evaluate = PlanAccuracy(costs, 30.0, measure)
+    result = start.search(
+        one.table, one.target, llm=Mock(answer), settings=SETTINGS, references={}, evaluate=[evaluate]
+    )
+    assert len(measured) == len(set(measured)) > 0
+    best = result.best[0]
+    expected = 0.9 * best.score("net1", "agreement") + 0.1 * best.score("net1", "accuracy")
+    assert best.fitness == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["paper", "iid", "best-of-n", "random"])
+def test_presets_run(name: str) -> None:
+    settings = preset(name, generations=2, calls=2, local=200 if name == "random" else 0)
+    result = run(None, settings=settings, llm="none" if name == "random" else Mock(answer))
+    assert result.best
+    operators = {one.origin for one in result.lineage}
+    assert name != "iid" or operators <= {"init", "repair"}
+
+
+def test_the_paper_preset_is_the_papers() -> None:
+    paper = preset("paper")
+    assert (paper.generations, paper.alpha, paper.controller, paper.local) == (5, 0.1, "dpo", 0)
+    assert PAPER_IMAGES == 16
+
+
 def test_islands_migrate_and_controllers_all_run() -> None:
     for name in ("uniform", "exp3", "ucb", "thompson", "fixed:1,1,2"):
         settings = replace(SETTINGS, islands=2, migrate=1, controller=name, local=100)
@@ -180,10 +229,8 @@ def test_two_models_are_arms_of_one_controller() -> None:
 
 def test_units_one_at_a_time_are_a_truth_too() -> None:
     one = net(1, whole=False)
-    from tap.search.start import search
-
     settings = replace(SETTINGS, local=500)
-    result = search(one.table, one.target, llm=Mock(answer), settings=settings, references=REFERENCES)
+    result = start.search(one.table, one.target, llm=Mock(answer), settings=settings, references=REFERENCES)
     assert result.best[0].fitness > 0.9
 
 

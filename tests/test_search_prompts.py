@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tap.errors import LLMError
-from tap.search.prompts import Manual, Rejected, Scene, Shown, render, render_repair
+from tap.search.prompts import Manual, Rejected, Scene, Shown, language_manual, render, render_repair
 
 GOLDEN = Path(__file__).parent / "golden" / "prompts"
 MANUAL = Manual(
@@ -51,6 +51,18 @@ def test_user_prompts_are_golden(operator: str) -> None:
 def test_repair_prompt_is_golden() -> None:
     failures = [("t", "score = summ(dw)", "unknown operator\n score = summ(dw)\n         ^^^^\nhint: sum")]
     check_golden("repair.md", render_repair(MANUAL, failures).user)
+
+
+def test_whole_prompt_with_the_tables_of_the_engine_is_golden() -> None:
+    rendered = render("init", language_manual(), SCENES["init"])
+    check_golden("system.md", rendered.system)
+    assert rendered.tokens < 4_000
+
+
+def test_only_inputs_that_the_tables_hold_are_told() -> None:
+    manual = language_manual({"dw2", "numel"})
+    assert [line.split()[0] for line in manual.inputs.splitlines()[:2]] == ["numel", "dw2"]
+    assert "trace {}" not in manual.inputs
 
 
 def test_size_is_bounded_and_the_oldest_goes_first() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tap.errors import StoreError, TapError
 from tap.search.budget import Budget, Price, prices_from_json
+from tap.search.wire import STRUCTURED
 
 FITNESS = ("mixed", "agreement", "regret")
 
@@ -34,6 +35,8 @@ class Settings:
     """Weight of the accuracy kept in the mixed fitness (the paper's best value)."""
     local: int = 20_000
     """Programs that the local search tries in one generation; 0 switches it off (ours)."""
+    fresh: float = 0.1
+    """Share of the local search's programs that are grown anew; 1 is random search."""
     max_ops: int = 40
     """Operations that a program of the local search may have."""
     repair: bool = True
@@ -57,8 +60,11 @@ class Settings:
                 raise TapError(f"{name} is {getattr(self, name)}", hint="give a whole number of at least 1")
         if self.local < 0 or self.reply_tokens < 1 or self.prompt_tokens < 1:
             raise TapError("local, reply_tokens and prompt_tokens must not be negative")
-        if not 0.0 <= self.alpha <= 1.0:
-            raise TapError(f"alpha is {self.alpha}", hint="give a number from 0 to 1")
+        for name in ("alpha", "fresh"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise TapError(f"{name} is {getattr(self, name)}", hint="give a number from 0 to 1")
+        if self.structured not in STRUCTURED:
+            raise TapError(f"there is no form '{self.structured}'", hint="one of " + ", ".join(STRUCTURED))
         if self.fitness not in FITNESS:
             raise TapError(f"there is no fitness '{self.fitness}'", hint="one of " + ", ".join(FITNESS))
 
@@ -84,9 +90,14 @@ class Settings:
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {"generations": 5, "population": 5, "controller": "dpo", "alpha": 0.1, "local": 0},
     "default": {},
+    "iid": {"controller": "fixed:1,0,0", "local": 0},
+    "best-of-n": {"controller": "fixed:0,1,0", "population": 1, "local": 0},
+    "random": {"fresh": 1.0},
 }
 """`paper`: T_max 5 generations, DPO controller and alpha 0.1 are the paper's, population 5 is APD's; local
-search, which is ours, is off. The paper collects statistics from `PAPER_IMAGES` unlabelled images."""
+search, which is ours, is off. The paper collects statistics from `PAPER_IMAGES` unlabelled images.
+`iid` (init prompts alone), `best-of-n` (mutate the best so far) and `random` (programs grown anew, no model)
+are the baselines; with `llm="none"` the default is genetic programming alone."""
 
 PAPER_IMAGES = 16
 

@@ -41,6 +41,7 @@ class Controller(Protocol):
     """The whole interface: a distribution, an update, and a state that JSON can hold."""
 
     n_arms: int
+    floor: float
 
     def policy(self, random: np.random.Generator, pending: Vector) -> Vector:
         """Probability of each arm [A] for the next call; `pending[a]` calls of arm a are under way."""
@@ -65,7 +66,8 @@ def choose(controller: Controller, random: np.random.Generator, pending: Vector)
     >>> choose(Uniform(3), np.random.default_rng(0), np.zeros(3)) in (0, 1, 2)
     True
     """
-    return int(random.choice(controller.n_arms, p=with_floor(controller.policy(random, pending))))
+    policy = with_floor(controller.policy(random, pending), controller.floor)
+    return int(random.choice(controller.n_arms, p=policy))
 
 
 def with_floor(policy: Vector, floor: float = FLOOR) -> Vector:
@@ -83,6 +85,7 @@ class _Stateful:
     """State kept in the named vectors of the instance."""
 
     _vectors: tuple[str, ...] = ()
+    floor = FLOOR
 
     def __init__(self, n_arms: int) -> None:
         self.n_arms = n_arms
@@ -106,7 +109,9 @@ class Uniform(_Stateful):
 
 
 class Fixed(Uniform):
-    """Given weights, never changed."""
+    """Given weights, never changed, without a floor: a weight of 0 switches an arm off."""
+
+    floor = 0.0
 
     def __init__(self, n_arms: int, *, weights: Sequence[float]) -> None:
         super().__init__(n_arms)

@@ -2,7 +2,7 @@
 
     mixed      (1 - alpha) * agreement + alpha * accuracy kept
     agreement  agreement alone
-    regret     minus the regret of the plans the scores lead to
+    regret     minus the regret of what the scores choose, the mean over the search networks
 
 Agreement is the Spearman correlation with the truth (within strata of equal bytes for configurations), the
 mean over the search networks. That the paper weighs two terms with alpha about 0.1 is known; which two, and
@@ -11,10 +11,13 @@ how, is not: this definition is ours. Without a measured accuracy the mixed fitn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tap.allocate import allocate
 from tap.search.config import Settings
 from tap.search.nets import Net, Scores
 
@@ -61,3 +64,68 @@ def accuracy_kept(net: Net, scores: Scores) -> float | None:
         if accuracy.max() > 0:
             shares.append(float(accuracy[np.argmin(predicted[group])] / accuracy.max()))
     return float(np.mean(shares)) if shares else None
+
+
+LADDER = (0.25, 0.5, 0.75)
+"""Budgets of the regret, between the smallest and the largest size."""
+
+
+def regret(net: Net, scores: Scores) -> float:
+    """How much worse than the best the choices of `scores` are: 0 is the best, 1 is like a random choice.
+
+    With configurations: the measured loss of the one with the smallest predicted loss, in each stratum,
+    between the best and the mean loss of the stratum. With a sensitivity: the measured total of the plans
+    that the scores lead to under three budgets, between that of the best plan and that of the smallest.
+    """
+    if net.by_configurations:
+        predicted, loss = net.predicted(scores), np.asarray(net.target.loss, dtype=float)
+        shares = [
+            _share(loss[group][np.argmin(predicted[group])], loss[group].min(), loss[group].mean())
+            for group in net.groups()
+        ]
+        return float(np.mean(shares))
+    truth, sizes = np.asarray(net.target.values, dtype=float), _sizes(net)
+    units, smallest = np.arange(len(truth)), sizes.argmin(axis=1)
+    low, high = float(sizes.min(axis=1).sum()), float(sizes.max(axis=1).sum())
+    worst = float(truth[units, smallest].sum())
+    shares = []
+    for step in LADDER:
+        budget = {"size": low + step * (high - low)}
+        chosen = allocate(scores, {"size": sizes}, budget).choice
+        best = allocate(truth, {"size": sizes}, budget).objective
+        shares.append(_share(float(truth[units, chosen].sum()), best, worst))
+    return float(np.mean(shares))
+
+
+@dataclass
+class PlanAccuracy:
+    """Accuracy kept by the plans that scores lead to, each plan measured once.
+
+    `measure` takes a choice [L] and gives the share of the accuracy that the really quantized network keeps;
+    `costs` [L, F] and `budget` are those of the plan.
+    """
+
+    costs: NDArray[np.float64]
+    budget: float
+    measure: Callable[[NDArray[np.int64]], float]
+    cache: dict[bytes, float] = field(default_factory=dict)
+
+    def __call__(self, scores: Scores) -> float:
+        """The share kept under the plan of `scores` [L, F]."""
+        choice = allocate(scores, {"cost": self.costs}, {"cost": self.budget}).choice
+        key = choice.tobytes()
+        if key not in self.cache:
+            self.cache[key] = float(self.measure(choice))
+        return self.cache[key]
+
+
+def _sizes(net: Net) -> NDArray[np.float64]:
+    """Bytes of each unit in each format; weights times bits where the table has no bytes."""
+    if "bytes" in net.table.columns:
+        return np.asarray(net.table.columns["bytes"], dtype=float)
+    numel = np.array([[unit.numel] for unit in net.table.units], dtype=float)
+    return np.asarray(numel * np.asarray(net.table.columns["bits"], dtype=float))
+
+
+def _share(value: float, best: float, worst: float) -> float:
+    return float((value - best) / (worst - best)) if worst > best else 0.0

@@ -27,8 +27,6 @@ POOL = 200
 """Trees that survive a round."""
 PARENTS = 60
 """Known candidates that a generation starts from, besides the population."""
-FRESH = 0.1
-"""Share of a round that is grown anew."""
 PRICE = 5e-4
 """Agreement that one more operation must bring."""
 THOUGHT = "Found by the local search (typed genetic variation), without a model."
@@ -102,7 +100,7 @@ class LocalSearch:
         """Varied members of the pool, the better ones more often, and some grown anew."""
         children: list[tuple[Tree, int | None]] = []
         while len(children) < count:
-            if not pool or random.random() < FRESH:
+            if not pool or random.random() < self.settings.fresh:
                 children.append((grow(blocks, random), None))
                 continue
             first = pool[int(len(pool) * random.random() ** 2)]
