@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tap.budgets import costs_of, parse_budgets
+from tap import costs as cost_models
 from tap.errors import PlanError
 from tap.formats import parse_all
 from tap.plan import Plan, PlanFormat
@@ -43,13 +43,16 @@ def make_plan(
         provenance |= {"program": scores.source, "hash": scores.hash}
         scores = scores.score(table)
     provenance |= {"samples": table.meta.get("samples"), "tap": _version()}
-    costs = costs_of(table.units, formats)
+    costs = {
+        "bytes": cost_models.bytes(table.units, formats).astype(np.float64),
+        "bops": cost_models.bops(table.units, formats).astype(np.float64),
+    }
     plan = Plan.solve(
         table.units,
         [PlanFormat(form.name, float(form.bits), float(form.act_bits)) for form in formats],
         scores=scores,
         costs=costs,
-        budgets=parse_budgets(budgets, table.units, formats, costs),
+        budgets=cost_models.limits(budgets, table.units),
         fingerprint=table.fingerprint,
         groups=groups,
         provenance=provenance,

@@ -80,7 +80,7 @@ def frontier(
     """
     from tap.allocate import frontier as solve
 
-    base = _solve(["100%"], table, plan, proxy, tie, None)
+    base = _solve(["1TB"] if plan is None else None, table, plan, proxy, tie, None)
     sizes = base.costs["bytes"]
     budgets = np.linspace(sizes.min(axis=1).sum(), sizes.max(axis=1).sum(), points)
     names = [unit.name for unit in base.units]
@@ -109,7 +109,7 @@ def _solve(
     time_limit: float | None,
 ) -> Plan:
     """A plan from a table and a proxy, or another plan solved again."""
-    from tap.budgets import parse_budgets
+    from tap.costs import limits
     from tap.pipeline import make_plan
     from tap.proxy import Proxy
 
@@ -117,10 +117,11 @@ def _solve(
         raise typer.BadParameter("give either --table or --plan")
     if plan is not None:
         loaded = Plan.load(plan)
-        limits = parse_budgets(budget, loaded.units, loaded.formats, loaded.costs) if budget else None
-        return loaded.resolve(limits, time_limit=time_limit)
+        return loaded.resolve(limits(budget, loaded.units) if budget else None, time_limit=time_limit)
+    if not budget:
+        raise typer.BadParameter("give at least one --budget, for example 3bits")
     assert table is not None
     loaded_table = LayerTable.load(table)
     groups = [group.split(",") for group in tie or ()]
     program = Proxy(source_of(proxy), columns=loaded_table)
-    return make_plan(loaded_table, program, budget or (), name=proxy, groups=groups, time_limit=time_limit)
+    return make_plan(loaded_table, program, budget, name=proxy, groups=groups, time_limit=time_limit)
