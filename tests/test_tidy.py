@@ -38,6 +38,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "stats": "hooks and gradients of the model",
         "sensitivity": "measures quantized networks",
         "configurations": "measures quantized networks",
+        "truth": "measures quantized networks, behind the two",
         "formats": "quantizes a weight, imported when it is called",
         "quantize": "puts quantizers into a model",
         "latency": "times layers",

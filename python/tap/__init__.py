@@ -11,6 +11,10 @@ from types import ModuleType
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Sensitivity": "tap.sensitivity",
+    "measure": "tap.sensitivity",
+    "Configurations": "tap.configurations",
+    "measure_configs": "tap.configurations",
     "TapError": "tap.errors",
     "InfeasibleError": "tap.errors",
     "ProxyError": "tap.errors",

@@ -1,0 +1,86 @@
+"""Quantized weights of a model, each computed once, put in for a while and taken out again bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from tap.errors import FormatError
+from tap.formats import Format
+from tap.stats.layers import matrix, unmatrix, weight_of
+from tap.stats.units import Unit
+
+
+def quantize_unit(format: Format, unit: Unit, weight: Tensor) -> Tensor:
+    """A unit's stored weight in a format, with the unit named in errors; same shape and dtype."""
+    try:
+        back = format.quantize(matrix(weight.detach(), unit))
+    except FormatError as error:
+        raise FormatError(f"unit '{unit.name}': {error.message}", hint=error.hint) from error
+    return unmatrix(back, unit, weight.shape).contiguous()
+
+
+class QuantizedWeights:
+    """Cache of the quantized weights of a model, by unit and format, from the weights it has at the start.
+
+    Weights are put in by pointing each parameter at the quantized tensor, so the original tensors are never
+    written to, and leaving `swapped` points the parameters back whatever happened inside.
+
+    >>> from tap.formats import parse_all
+    >>> from tap.stats.layers import discover
+    >>> net = nn.Sequential(nn.Linear(4, 4))
+    >>> weights = QuantizedWeights(net, discover(net, torch.ones(1, 4)), parse_all(["int2", "int8"]))
+    >>> before = net[0].weight.clone()
+    >>> with weights.swapped({0: 0}):
+    ...     changed = not torch.equal(net[0].weight, before)
+    >>> changed, torch.equal(net[0].weight, before)
+    (True, True)
+    """
+
+    def __init__(self, model: nn.Module, units: Sequence[Unit], formats: Sequence[Format]) -> None:
+        """Nothing is quantized until it is needed."""
+        self.units, self.formats = tuple(units), tuple(formats)
+        self.parameters = [weight_of(model, unit) for unit in units]
+        self._originals = [parameter.data for parameter in self.parameters]
+        self._kept: dict[tuple[int, int], Tensor] = {}
+
+    def weight(self, unit: int, format: int) -> Tensor:
+        """The quantized weight of a unit in a format, in the shape of the stored one."""
+        key = (unit, format)
+        if key not in self._kept:
+            self._kept[key] = quantize_unit(self.formats[format], self.units[unit], self._originals[unit])
+        return self._kept[key]
+
+    def forget(self, unit: int) -> None:
+        """Drop a unit's quantized weights, to save memory."""
+        for key in [key for key in self._kept if key[0] == unit]:
+            del self._kept[key]
+
+    @contextmanager
+    def swapped(self, choice: Mapping[int, int]) -> Iterator[None]:
+        """Put in the weights of `choice` (unit index to format index); the originals return in any case."""
+        chosen = [(self.parameters[unit], self.weight(unit, format)) for unit, format in choice.items()]
+        originals = [(parameter, parameter.data) for parameter, _ in chosen]
+        try:
+            with torch.no_grad():
+                for parameter, weight in chosen:
+                    parameter.data = weight
+            yield
+        finally:
+            for parameter, original in originals:
+                parameter.data = original
+
+    @contextmanager
+    def originals(self) -> Iterator[None]:
+        """Put in the weights that the model had at the start, and what was there before on leaving."""
+        inside = [(parameter, parameter.data) for parameter in self.parameters]
+        try:
+            for parameter, original in zip(self.parameters, self._originals, strict=True):
+                parameter.data = original
+            yield
+        finally:
+            for parameter, data in inside:
+                parameter.data = data
