@@ -131,8 +131,9 @@ def measure_configs(
 
     A budget is bytes, or up to 32 average bits (the bytes of the uniform format; between two formats in
     proportion); each is one stratum. `around` holds plans, for example those of some proxies, as format
-    indexes [L]. With `lifts`, batch-norm statistics are corrected from `calibration` (256 samples; by default
-    the first of `batches`) where that lowers the KL there, and results without are kept beside. With
+    indexes [L]. With `lifts`, weights are rounded with error compensation and batch-norm statistics are
+    corrected, from `calibration` (256 samples; by default the first of `batches`), where that lowers the KL
+    there; results without are kept beside. With
     `resume`, each finished configuration is in that file at once. The model comes back as it was.
 
     Raises:

@@ -4,10 +4,10 @@ Batch-norm correction. Quantized weights shift and scale what each batch norm se
 images let m, v be the mean and variance of a channel at its input in full precision and m', v' in the
 quantized network with all earlier corrections in place. The stored statistics M, V become
 
-    M + s (m' - m),    V (v' / v)^s,    0 <= s <= 1.
+    M + s (m' + r (M - m) - M),    V r^(2 s),    r^2 = v' / v,    0 <= s <= 1.
 
 They are corrected, not replaced: a network in full precision keeps its statistics exactly, and what the
-calibration images have of their own cancels in m' - m and v' / v. Which s is used, 0 included, is decided by
+calibration images have of their own cancels; with s = 1 a channel that is scaled and shifted is put right exactly. Which s is used, 0 included, is decided by
 the KL divergence to the full-precision outputs on the calibration images.
 """
 
@@ -54,25 +54,25 @@ class BatchNorms:
 
     def __init__(self, model: nn.Module, data: Batches) -> None:
         """Run the full-precision model once over the data; it must be in evaluation mode."""
-        self._modules = [
+        self.modules = [
             module
             for module in model.modules()
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None
         ]
         self._judge = Judge(model, data)
         self._moments = [self._observe(index) for index in range(len(self._judge.batches))]
-        self._stored = [_stored(module) for module in self._modules]
+        self._stored = [_stored(module) for module in self.modules]
 
     def __len__(self) -> int:
-        return len(self._modules)
+        return len(self.modules)
 
     def correction(self, strengths: Sequence[float] = STRENGTHS) -> Correction:
         """The best correction of the model as it now stands, by KL on the calibration data."""
-        plain = self._divergence()
+        plain = self.divergence()
         best = Correction(tuple(self._stored), 0.0, plain, plain)
-        if not self._modules:
+        if not self.modules:
             return best
-        full = self._corrected()
+        full = self.full_correction()
         for strength in strengths:
             if strength == 0:
                 continue
@@ -81,7 +81,7 @@ class BatchNorms:
                 for (m, v), (new_m, new_v) in zip(self._stored, full, strict=True)
             )
             with self.applied(moments):
-                loss = self._divergence()
+                loss = self.divergence()
             if loss < best.loss:
                 best = Correction(moments, strength, loss, plain)
         return best
@@ -90,14 +90,14 @@ class BatchNorms:
     def applied(self, moments: Sequence[Moments]) -> Iterator[None]:
         """Put the statistics in, and the stored ones back in any case."""
         try:
-            for module, (mean, var) in zip(self._modules, moments, strict=True):
+            for module, (mean, var) in zip(self.modules, moments, strict=True):
                 module._buffers["running_mean"], module._buffers["running_var"] = mean, var
             yield
         finally:
-            for module, (mean, var) in zip(self._modules, self._stored, strict=True):
+            for module, (mean, var) in zip(self.modules, self._stored, strict=True):
                 module._buffers["running_mean"], module._buffers["running_var"] = mean, var
 
-    def _divergence(self) -> float:
+    def divergence(self) -> float:
         """Mean KL of the model as it stands to full precision."""
         total = sum(
             float(self._judge.judge(index, self._judge.run(index)).loss.sum())
@@ -112,20 +112,20 @@ class BatchNorms:
         def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
             seen.setdefault(id(module), _moments(args[0]))
 
-        handles = [module.register_forward_pre_hook(hook) for module in self._modules]
+        handles = [module.register_forward_pre_hook(hook) for module in self.modules]
         try:
             self._judge.run(index)
         finally:
             for handle in handles:
                 handle.remove()
-        return [seen.get(id(module), _stored(module)) for module in self._modules]
+        return [seen.get(id(module), _stored(module)) for module in self.modules]
 
-    def _corrected(self) -> list[Moments]:
+    def full_correction(self) -> list[Moments]:
         """The fully corrected statistics: each batch norm is corrected before the next one is reached."""
         weights = [batch.size / self._judge.n_samples for batch in self._judge.batches]
         shifts = [torch.zeros_like(mean) for mean, _ in self._stored]
         ratios = [torch.zeros_like(var) for _, var in self._stored]
-        places = {id(module): place for place, module in enumerate(self._modules)}
+        places = {id(module): place for place, module in enumerate(self.modules)}
         for index, weight in enumerate(weights):
             done: set[int] = set()
 
@@ -137,16 +137,16 @@ class BatchNorms:
                 done.add(place)
                 mean, var = _moments(args[0])
                 before_mean, before_var = self._moments[index][place]
-                shift = mean - before_mean
                 ratio = ((var + 1e-12) / (before_var + 1e-12)).clamp_(1 / _RATIO, _RATIO)
+                stored_mean, stored_var = self._stored[place]
+                shift = mean + ratio.sqrt() * (stored_mean - before_mean) - stored_mean
                 shifts[place] += weight * shift
                 ratios[place] += weight * ratio
-                stored_mean, stored_var = self._stored[place]
                 module._buffers["running_mean"] = stored_mean + shift
                 module._buffers["running_var"] = stored_var * ratio
 
             with self.applied(self._stored):
-                handles = [module.register_forward_pre_hook(hook) for module in self._modules]
+                handles = [module.register_forward_pre_hook(hook) for module in self.modules]
                 try:
                     self._judge.run(index)
                 finally:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tap.errors import FormatError
 from tap.formats import Format
+from tap.quantize.compensate import output_error, round_compensated
 from tap.stats.layers import matrix, unmatrix, weight_of
 from tap.stats.units import Unit
 
@@ -21,6 +22,16 @@ def quantize_unit(format: Format, unit: Unit, weight: Tensor) -> Tensor:
     except FormatError as error:
         raise FormatError(f"unit '{unit.name}': {error.message}", hint=error.hint) from error
     return unmatrix(back, unit, weight.shape).contiguous()
+
+
+def round_unit(format: Format, unit: Unit, weight: Tensor, moments: Tensor | None) -> Tensor:
+    """The weight with error compensation where that lowers the output error, else `quantize_unit`."""
+    nearest = quantize_unit(format, unit, weight)
+    found = None if moments is None else round_compensated(format, unit, weight, moments)
+    if found is None or moments is None:
+        return nearest
+    better = output_error(weight, found, unit, moments) < output_error(weight, nearest, unit, moments)
+    return found if better else nearest
 
 
 class QuantizedWeights:
@@ -40,8 +51,18 @@ class QuantizedWeights:
     (True, True)
     """
 
-    def __init__(self, model: nn.Module, units: Sequence[Unit], formats: Sequence[Format]) -> None:
-        """Nothing is quantized until it is needed."""
+    def __init__(
+        self,
+        model: nn.Module,
+        units: Sequence[Unit],
+        formats: Sequence[Format],
+        moments: Mapping[int, Tensor] | None = None,
+    ) -> None:
+        """Nothing is quantized until it is needed.
+
+        `moments` (of `input_moments`) asks for error-compensated rounding of the units it holds.
+        """
+        self._moments = dict(moments or {})
         self.units, self.formats = tuple(units), tuple(formats)
         self.parameters = [weight_of(model, unit) for unit in units]
         self._originals = [parameter.data for parameter in self.parameters]
@@ -51,7 +72,9 @@ class QuantizedWeights:
         """The quantized weight of a unit in a format, in the shape of the stored one."""
         key = (unit, format)
         if key not in self._kept:
-            self._kept[key] = quantize_unit(self.formats[format], self.units[unit], self._originals[unit])
+            self._kept[key] = round_unit(
+                self.formats[format], self.units[unit], self._originals[unit], self._moments.get(unit)
+            )
         return self._kept[key]
 
     def forget(self, unit: int) -> None:

@@ -15,6 +15,7 @@ from torch import nn
 from tap.configurations import Configurations
 from tap.errors import ModelError
 from tap.formats import Format, parse_all
+from tap.quantize.compensate import input_moments
 from tap.quantize.inputs import InputRanges
 from tap.quantize.lifts import BatchNorms
 from tap.quantize.weights import QuantizedWeights
@@ -141,7 +142,12 @@ class ConfigurationMeter:
         self._judge = Judge(task.model, task.data, task.loss)
         self._formats = task.formats
         self._norms = BatchNorms(task.model, task.calibration) if task.calibration is not None else None
-        self._weights = QuantizedWeights(task.model, task.layers.units, task.formats)
+        units = task.layers.units
+        self._weights = QuantizedWeights(task.model, units, task.formats)
+        self._lifted = self._weights
+        if task.calibration is not None:
+            moments = input_moments(task.model, task.layers, task.calibration, range(len(units)))
+            self._lifted = QuantizedWeights(task.model, units, task.formats, moments)
         self._ranges = InputRanges(task.model, task.layers, task.calibration or task.data)
         if any(format.act_bits < 16 for format in task.formats):
             self._ranges.calibrate()
@@ -150,14 +156,16 @@ class ConfigurationMeter:
         """Rows of [4, N]: loss and correctness of every sample with lifts, and without."""
         choice = dict(enumerate(job))
         bits = {unit: self._formats[format].act_bits for unit, format in choice.items()}
-        with self._weights.swapped(choice), self._ranges.rounded(bits):
-            plain = self._losses()
-            lifted = plain
-            if self._norms is not None and len(self._norms):
-                correction = self._norms.correction()
-                if correction.strength > 0:
-                    with self._norms.applied(correction.moments):
-                        lifted = self._losses()
+        with self._ranges.rounded(bits):
+            with self._weights.swapped(choice):
+                plain = lifted = self._losses()
+                least = self._norms.divergence() if self._norms is not None else 0.0
+            if self._norms is not None:
+                with self._lifted.swapped(choice):
+                    correction = self._norms.correction()
+                    if correction.loss < least:
+                        with self._norms.applied(correction.moments):
+                            lifted = self._losses()
         if not np.isfinite((*plain[0], *lifted[0])).all():
             raise ModelError(
                 "the loss of a configuration is not finite", hint="leave out the coarsest format"

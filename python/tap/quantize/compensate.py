@@ -1,0 +1,134 @@
+"""Error-compensated rounding: each rounded column's error is taken up by the columns still to come.
+
+For rows w of a unit and second moments H = E[x x^T] of its input, the output error of rounding is
+(w - q) H (w - q)^T. Columns are rounded one by one; with U the upper Cholesky factor of the inverse of
+H + d I, the error (w_j - q_j) / U_jj of column j is spread over the later columns k by U_jk (GPTQ: Frantar,
+Ashkboos, Hoefler, Alistarh, ICLR 2023, section 3, after Optimal Brain Surgeon). The grid stays that of
+plain rounding. Convolutions are matrix products over patches, one H for each group of channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tap.formats import Format, Grid
+from tap.stats.batches import Batches
+from tap.stats.layers import Layers, matrix, unmatrix
+from tap.stats.observe import observed
+from tap.stats.sites import Site
+from tap.stats.units import Unit
+
+DAMPING = 0.01
+"""d as a part of the mean diagonal of H."""
+LARGEST = 8192
+"""Units with longer rows are rounded to the nearest: H would take 256 MB."""
+_PATCHES = 1 << 15
+"""Input rows of each batch that enter H."""
+_BLOCK = 64
+
+
+def input_moments(model: nn.Module, layers: Layers, data: Batches, units: Sequence[int]) -> dict[int, Tensor]:
+    """Second moments [groups, columns, columns] of the inputs of units, by unit index, from one pass.
+
+    Units without a matrix product of one input (embeddings, packed experts, 3-D convolutions, rows longer
+    than 8192) are left out.
+    """
+    places = {id(layers.sites[unit][0]): unit for unit in units if _fits(layers, unit)}
+    sums: dict[int, Tensor] = {}
+    counts: dict[int, int] = {}
+
+    def on_call(site: Site, row: int, x: Tensor, z: Tensor) -> None:
+        unit = places[id(site)]
+        rows = patches(site.module, x.detach().float(), layers.units[unit])
+        sums[unit] = sums.get(unit, 0) + rows.transpose(1, 2) @ rows
+        counts[unit] = counts.get(unit, 0) + rows.shape[1]
+
+    with observed([layers.sites[unit][0] for unit in places.values()], on_call), torch.no_grad():
+        for batch in data:
+            data.run(model, batch)
+    return {unit: total / counts[unit] for unit, total in sums.items()}
+
+
+def patches(module: nn.Module, x: Tensor, unit: Unit) -> Tensor:
+    """Inputs as rows [groups, n, columns] that the unit's weight rows are multiplied with; n is capped."""
+    if not isinstance(module, nn.Conv1d | nn.Conv2d):
+        rows = x.reshape(1, -1, x.shape[-1])
+    else:
+        flat = isinstance(module, nn.Conv1d)
+        x = functional.pad(x, module._reversed_padding_repeated_twice, mode=_mode(module))
+        x = x.unsqueeze(2) if flat else x
+        kernel, stride, dilation = (
+            (1, *size) if flat else size for size in (module.kernel_size, module.stride, module.dilation)
+        )
+        spread = functional.unfold(x, kernel, dilation=dilation, stride=stride)
+        rows = spread.reshape(len(x), unit.groups, unit.inp * unit.pos, -1).permute(1, 0, 3, 2)
+        rows = rows.reshape(unit.groups, -1, unit.inp * unit.pos)
+    return rows[:, :: max(1, rows.shape[1] // _PATCHES)]
+
+
+def round_compensated(format: Format, unit: Unit, weight: Tensor, moments: Tensor) -> Tensor | None:
+    """The unit's stored weight on the format's grid with compensation; None where the format has no grid."""
+    find = getattr(format, "grid", None)
+    grid: Grid | None = None if find is None else find(matrix(weight.detach(), unit))
+    if grid is None:
+        return None
+    rows = matrix(weight.detach(), unit).reshape(unit.out, -1).float()
+    groups = len(moments)
+    split = rows.reshape(groups, unit.out // groups, -1)
+    back = _sweep(split, moments.to(rows.device), grid).reshape(unit.out, unit.inp, unit.pos)
+    return unmatrix(back, unit, weight.shape).to(weight.dtype).contiguous()
+
+
+def output_error(before: Tensor, after: Tensor, unit: Unit, moments: Tensor) -> float:
+    """Mean squared error of the unit's outputs, summed over channels, when `after` replaces `before`."""
+    change = (matrix(after, unit) - matrix(before, unit)).reshape(len(moments), unit.out // len(moments), -1)
+    return float(((change.float() @ moments) * change).sum())
+
+
+def _sweep(rows: Tensor, moments: Tensor, grid: Grid) -> Tensor:
+    """Round rows [G, R, C] column by column; errors reach later blocks once a block."""
+    rows, groups = rows.clone(), len(rows)
+    upper = _factor(moments)
+    size = rows.shape[2]
+    rounded = torch.empty_like(rows)
+    for start in range(0, size, _BLOCK):
+        stop = min(start + _BLOCK, size)
+        errors = torch.empty_like(rows[:, :, start:stop])
+        for column in range(start, stop):
+            value = rows[:, :, column]
+            snapped = grid.snap(value.reshape(-1, 1), column).reshape(groups, -1)
+            error = (value - snapped) / upper[:, column, column, None]
+            rounded[:, :, column] = snapped
+            errors[:, :, column - start] = error
+            later = slice(column + 1, stop)
+            rows[:, :, later] -= error.unsqueeze(2) * upper[:, column, None, later]
+        rows[:, :, stop:] -= errors @ upper[:, start:stop, stop:]
+    return rounded
+
+
+def _factor(moments: Tensor) -> Tensor:
+    """Upper Cholesky factors [G, C, C] of the inverses of damped moments."""
+    diagonal = moments.diagonal(dim1=1, dim2=2)
+    damping = DAMPING * diagonal.mean(1, keepdim=True)
+    damping = torch.where(damping > 0, damping, torch.ones_like(damping))
+    damped = moments.double() + torch.diag_embed(damping.double().expand_as(diagonal))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    upper: Tensor = torch.linalg.cholesky(inverse, upper=True).to(moments.dtype)
+    return upper
+
+
+def _fits(layers: Layers, unit: int) -> bool:
+    """Whether the unit is one matrix product of one input."""
+    site, found = layers.sites[unit][0], layers.units[unit]
+    plain = len(layers.sites[unit]) == 1 and found.kind in ("linear", "conv1d", "conv2d")
+    return plain and not site.is_packed and found.inp * found.pos <= LARGEST
+
+
+def _mode(module: nn.Module) -> str:
+    """The padding mode in the words of `functional.pad`."""
+    mode = str(module.padding_mode)
+    return "constant" if mode == "zeros" else mode
