@@ -6,9 +6,9 @@ quantized network with all earlier corrections in place. The stored statistics M
 
     M + s (m' + r (M - m) - M),    V r^(2 s),    r^2 = v' / v,    0 <= s <= 1.
 
-They are corrected, not replaced: a network in full precision keeps its statistics exactly, and what the
-calibration images have of their own cancels; with s = 1 a channel that is scaled and shifted is put right exactly. Which s is used, 0 included, is decided by
-the KL divergence to the full-precision outputs on the calibration images.
+They are corrected, not replaced: a network in full precision keeps its statistics exactly, and with s = 1 a
+channel that is only scaled and shifted is put right exactly. Which s is used, 0 included, is decided by the
+KL divergence to the full-precision outputs on the calibration images.
 """
 
 from __future__ import annotations
