@@ -1,0 +1,162 @@
+"""`tap search`: look for proxies, with a model or without."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tap.cli import options as o
+from tap.cli.console import say, show
+from tap.errors import StoreError, TableError, TapError
+
+Tables = Annotated[
+    list[Path],
+    typer.Option("--table", "-t", metavar="FILE", help="What tap collect wrote; one for each network."),
+]
+Targets = Annotated[
+    list[Path],
+    typer.Option("--target", metavar="FILE", help="What tap measure wrote, in the order of the tables."),
+]
+HeldOut = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--held-out", metavar="TABLE,TARGET", help="A network that is scored once, at the end; repeatable."
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--llm", metavar="LLM", help="none, openai:MODEL, openai:MODEL@URL, anthropic:MODEL or replay:FILE."
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(search)
+
+
+def search(
+    table: Tables,
+    target: Targets,
+    held_out: HeldOut = None,
+    llm: Models = None,
+    store: Annotated[Path | None, typer.Option("--store", metavar="FILE", help="Keep the run here.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="FILE", help="Go on with the run in this store.")
+    ] = None,
+    out: o.MaybeOut = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="default, paper, iid, best-of-n or random.")
+    ] = "default",
+    generations: Annotated[int | None, typer.Option("--generations", min=1)] = None,
+    local: Annotated[int | None, typer.Option("--local", min=0, help="Local tries a generation.")] = None,
+    controller: Annotated[str | None, typer.Option("--controller")] = None,
+    fitness: Annotated[str | None, typer.Option("--fitness", help="mixed, agreement or regret.")] = None,
+    structured: Annotated[str | None, typer.Option("--structured")] = None,
+    max_calls: Annotated[int | None, typer.Option("--max-calls", min=0)] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=0)] = None,
+    max_money: Annotated[float | None, typer.Option("--max-money", min=0)] = None,
+    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0)] = None,
+    prices: Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="JSON price table.")] = None,
+    key_env: Annotated[str | None, typer.Option("--key-env", metavar="NAME")] = None,
+    key_file: Annotated[Path | None, typer.Option("--key-file", metavar="FILE")] = None,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Look for a proxy that ranks the measured truth of these networks.
+
+    Example: tap search -t r20.safetensors --target r20-configs.safetensors --llm none --store run.db -o found
+    """
+    from tap.search import start
+    from tap.search.budget import Budget, prices_from_json
+    from tap.search.config import preset as settings_of
+
+    budget = Budget(max_calls, max_tokens, max_money, max_seconds)
+    changes: dict[str, Any] = {
+        "generations": generations,
+        "local": local,
+        "controller": controller,
+        "fitness": fitness,
+        "structured": structured,
+        "prices": None if prices is None else prices_from_json(_json(prices)),
+    }
+    given = {name: value for name, value in changes.items() if value is not None}
+    raised = generations is not None or budget != Budget()
+    settings = settings_of(preset, budget=budget, **given) if resume is None or raised else None
+    if resume is not None and store is not None:
+        raise StoreError("--store and --resume name a run each", hint="give one of them")
+    found = start.search(
+        [_table(path) for path in table],
+        [_target(path) for path in target],
+        names=_names(table),
+        held_out=[_held_out(text) for text in held_out or []],
+        llm=llm or "none",
+        store=resume if resume is not None else store,
+        settings=settings,
+        seed=seed,
+        resume=resume is not None,
+        key_env=key_env,
+        key_file=key_file,
+        progress=not quiet,
+    )
+    if out is not None:
+        found.save(out)
+    rows = [
+        {
+            "program": row.name,
+            **{f"agreement {net}": value for net, value in row.agreement.items()},
+            "ops": row.ops,
+        }
+        for row in found.table
+    ]
+    show(rows, as_json=as_json, quiet=quiet)
+    gains = ", ".join(f"{name} {value:+.4f}" for name, value in found.gains.items())
+    say(f"{found.reason}; gain by origin: {gains or 'none'}", quiet=quiet)
+    if found.best:
+        say(found.program, quiet=quiet)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TapError(f"{path} is no JSON: {error}") from error
+
+
+def _names(tables: list[Path]) -> list[str]:
+    """File names without suffix, with a number where they repeat."""
+    stems = [path.stem for path in tables]
+    return [
+        stem if stems.count(stem) == 1 else f"{stem}-{number}" for number, stem in enumerate(stems, start=1)
+    ]
+
+
+def _table(path: Path) -> Any:
+    from tap.stats.table import LayerTable
+
+    return LayerTable.load(path)
+
+
+def _target(path: Path) -> Any:
+    """A `Configurations` or a `Sensitivity`, whichever the file holds."""
+    from tap.configurations import Configurations
+    from tap.sensitivity import Sensitivity
+
+    try:
+        return Configurations.load(path)
+    except TableError:
+        return Sensitivity.load(path)
+
+
+def _held_out(text: str) -> tuple[str, Any, Any]:
+    table, comma, target = text.partition(",")
+    if not comma:
+        raise TapError(
+            f"'{text}' names no table and target", hint="--held-out table.safetensors,target.safetensors"
+        )
+    return Path(table).stem, _table(Path(table)), _target(Path(target))
