@@ -61,29 +61,25 @@ class Call:
 
 
 def columns(call: Call) -> Tensor:
-    """The input as float32 [samples, groups, fan-in, positions]: what each output position reads."""
+    """The input as float32 [groups, fan-in, samples, positions]: what each output position reads."""
     x = call.x.float()
     if not call.is_conv:
-        return x.reshape(call.samples, -1, x.shape[-1]).transpose(1, 2).unsqueeze(1)
+        return x.reshape(call.samples, -1, x.shape[-1]).permute(2, 0, 1).unsqueeze(0)
     module: Any = call.site.module
     x, padding = padded(module, x)
-    if x.ndim == 4:
-        flat = functional.unfold(x, module.kernel_size, module.dilation, padding, module.stride)
-    else:
-        amounts = [size for size in reversed(padding) for _ in range(2)]
-        flat = _unfold(functional.pad(x, amounts), module)
-    parts = flat.reshape(call.samples, -1, call.groups, flat.shape[1] // call.groups, flat.shape[2])
-    return parts.permute(0, 2, 3, 1, 4).flatten(3) if parts.shape[1] > 1 else parts.squeeze(1)
+    amounts = [size for size in reversed(padding) for _ in range(2)]
+    patches = _patches(functional.pad(x, amounts) if any(amounts) else x, module)
+    fan_in = patches.shape[0] * patches.shape[1] // call.groups
+    return patches.reshape(call.groups, fan_in, call.samples, -1)
 
 
 def output_rows(call: Call, values: Tensor) -> Tensor:
-    """Values of the output's shape as float32 [samples, groups, rows, positions]."""
+    """Values of the output's shape as float32 [groups, rows, samples, positions]."""
     values = values.float()
     if not call.is_conv:
-        return values.reshape(call.samples, -1, values.shape[-1]).transpose(1, 2).unsqueeze(1)
-    groups = call.groups
-    parts = values.reshape(call.samples, -1, groups, values.shape[1] // groups, values[0, 0].numel())
-    return parts.permute(0, 2, 3, 1, 4).flatten(3) if parts.shape[1] > 1 else parts.squeeze(1)
+        return values.reshape(call.samples, -1, values.shape[-1]).permute(2, 0, 1).unsqueeze(0)
+    groups, rows = call.groups, values.shape[1] // call.groups
+    return values.flatten(2).transpose(0, 1).reshape(groups, rows, call.samples, -1)
 
 
 def multiply(call: Call, weights: Tensor) -> Tensor:
@@ -133,13 +129,12 @@ def padded(module: Any, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     return functional.pad(x, amounts, mode=mode), (0,) * (x.ndim - 2)
 
 
-def _unfold(x: Tensor, module: Any) -> Tensor:
-    """Patches [n, channels * kernel positions, output positions] of a padded input of any dimension."""
+def _patches(x: Tensor, module: Any) -> Tensor:
+    """Patches [channels, kernel positions, n, output positions ...] of a padded input of any dimension."""
     dims = x.ndim - 2
     for axis, (size, dilation, stride) in enumerate(
         zip(module.kernel_size, module.dilation, module.stride, strict=True)
     ):
-        span = dilation * (size - 1) + 1
-        x = x.unfold(2 + axis, span, stride)[..., ::dilation]
-    order = (0, 1, *range(2 + dims, 2 + 2 * dims), *range(2, 2 + dims))
-    return x.permute(order).flatten(1, 1 + dims).flatten(2)
+        x = x.unfold(2 + axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
+    order = (1, *range(2 + dims, 2 + 2 * dims), 0, *range(2, 2 + dims))
+    return x.permute(order).flatten(1, dims)

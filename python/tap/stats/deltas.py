@@ -25,12 +25,19 @@ class _Codes:
 
     def value(self) -> Tensor:
         """The quantized weight [out, columns]."""
-        rows, width = self.codes.shape
+        width = self.codes.shape[1]
         values = self.codes.float()
         if self.scale.shape[1] == 1:
             return values.sub_(self.zero).mul_(self.scale)
         columns = torch.arange(width, device=values.device) // self.group
-        return values.sub_(self.zero[:, columns]).mul_(self.scale[:, columns]).view(rows, width)
+        return values.sub_(self.zero[:, columns]).mul_(self.scale[:, columns])
+
+    def minus(self, weight: Tensor, out: Tensor) -> None:
+        """The quantized weight minus `weight` [out, columns], in as few passes as there can be."""
+        if self.zero.any() or self.scale.shape[1] > 1:
+            torch.sub(self.value(), weight, out=out)
+        else:
+            out.copy_(self.codes).mul_(self.scale).sub_(weight)
 
 
 class Deltas:
@@ -55,23 +62,28 @@ class Deltas:
         weight = weight if rows is None else weight[rows]
         out = torch.empty((len(self.distinct), *weight.shape), device=weight.device)
         for index in range(len(self.distinct)):
-            torch.sub(self._quantized(unit, index, rows).view_as(weight), weight, out=out[index])
+            kept = self._quantized(unit, index, rows)
+            if isinstance(kept, _Codes):
+                kept.minus(weight.flatten(1), out[index].flatten(1))
+            else:
+                torch.sub(kept, weight, out=out[index])
         return out
 
     def spread(self, values: Tensor) -> Tensor:
         """Values [..., D] of the distinct weight formats as [..., F] of all formats."""
         return values[..., self.of_format]
 
-    def _quantized(self, unit: int, index: int, rows: slice | None) -> Tensor:
+    def _quantized(self, unit: int, index: int, rows: slice | None) -> _Codes | Tensor:
         kept = self._kept.get((unit, index))
         if kept is None:
             kept = self._kept[unit, index] = _quantize(
                 self.distinct[index], self.units[unit], self.weights[unit]
             )
         if isinstance(kept, _Codes):
-            if rows is not None:
-                kept = _Codes(kept.codes[rows], kept.scale[rows], kept.zero[rows], kept.group)
-            return kept.value()
+            whole = rows is None or (rows.start == 0 and rows.stop >= len(kept.codes))
+            if whole or rows is None:
+                return kept
+            return _Codes(kept.codes[rows], kept.scale[rows], kept.zero[rows], kept.group)
         assert isinstance(kept, Tensor)
         return kept if rows is None else kept[rows]
 

@@ -22,7 +22,9 @@ from tap.stats.units import Unit
 _PAIRED = 4
 """Positions up to which products over pairs are cheaper than forming each sample's gradient."""
 _LIMIT = 1 << 22
-"""Elements of per-sample gradients or patches held at once (16 MB)."""
+"""Elements of per-sample gradients held at once (16 MB); patches may have twice as many."""
+_CACHED = 1 << 16
+"""Elements of a sample's gradient that are formed at once, so that they do not leave the cache."""
 
 
 class Gradients:
@@ -66,31 +68,40 @@ class Gradients:
 
 
 def _add(a: Tensor, b: Tensor, total: Tensor, square: Tensor | None) -> None:
-    """Add sums of g and g^2 from output gradients a [n, G, O, P] and columns b [n, G, K, P]."""
-    n, groups, rows, positions = a.shape
-    if square is not None and positions > _PAIRED:
-        step = max(1, _LIMIT // square.numel())
-        for start in range(0, n, step):
-            each = a[start : start + step] @ b[start : start + step].transpose(2, 3)
-            total += each.sum(0)
-            square += each.square_().sum(0)
-        return
-    flat_a = a.permute(1, 2, 0, 3).reshape(groups, rows, -1)
-    flat_b = b.permute(1, 2, 0, 3).reshape(groups, b.shape[2], -1)
+    """Add sums of g and g^2 from output gradients a [G, O, n, P] and columns b [G, K, n, P]."""
+    groups, rows, _, positions = a.shape
+    flat_a, flat_b = a.reshape(groups, rows, -1), b.reshape(groups, b.shape[1], -1)
     total.baddbmm_(flat_a, flat_b.transpose(1, 2))
     if square is None:
         return
+    if positions > _PAIRED and groups == 1:
+        _add_formed(a[0].transpose(0, 1), b[0].permute(1, 2, 0), square[0])
+        return
+    if positions > _PAIRED:
+        step = max(1, _LIMIT // square.numel())
+        for start in range(0, a.shape[2], step):
+            part = slice(start, start + step)
+            each = a[:, :, part].permute(2, 0, 1, 3) @ b[:, :, part].permute(2, 0, 3, 1)
+            square += each.square_().sum(0)
+        return
     for shift in range(positions):
-        pairs = flat_a, flat_b
-        if positions > 1:
-            keep = positions - shift
-            pairs = (
-                (a[..., :keep] * a[..., shift:]).permute(1, 2, 0, 3).reshape(groups, rows, -1),
-                (b[..., :keep] * b[..., shift:]).permute(1, 2, 0, 3).reshape(groups, b.shape[2], -1),
-            )
-            square.baddbmm_(pairs[0], pairs[1].transpose(1, 2), alpha=1.0 if shift == 0 else 2.0)
-        else:
-            square.baddbmm_(flat_a.square(), flat_b.square().transpose(1, 2))
+        keep = positions - shift
+        pairs_a = (a[..., :keep] * a[..., shift:]).reshape(groups, rows, -1)
+        pairs_b = (b[..., :keep] * b[..., shift:]).reshape(groups, b.shape[1], -1)
+        square.baddbmm_(pairs_a, pairs_b.transpose(1, 2), alpha=1.0 if shift == 0 else 2.0)
+
+
+def _add_formed(a: Tensor, b: Tensor, square: Tensor) -> None:
+    """Add the squares of a [n, O, P] times b [n, P, K], for some rows at a time that stay in the cache."""
+    rows, columns = square.shape
+    step = max(1, min(rows, _CACHED // columns))
+    product = torch.empty(step, columns, device=square.device)
+    for start in range(0, rows, step):
+        part = square[start : start + step]
+        each = product[: len(part)]
+        for left, right in zip(a[:, start : start + step], b, strict=True):
+            torch.mm(left, right, out=each)
+            part.addcmul_(each, each)
 
 
 def _embedding(call: Call, total: Tensor, square: Tensor | None) -> None:
@@ -116,7 +127,9 @@ def _formed(calls: Sequence[Call], total: Tensor, square: Tensor | None) -> None
             else:
                 rows = gradient[call.row : call.row + call.rows]
                 assert one.gz is not None
-                rows += (output_rows(one, one.gz)[0] @ columns(one)[0].transpose(1, 2)).view_as(rows)
+                rows += (output_rows(one, one.gz)[:, :, 0] @ columns(one)[:, :, 0].transpose(1, 2)).view_as(
+                    rows
+                )
         total += gradient
         if square is not None:
             square += gradient.square_()
@@ -142,7 +155,7 @@ def _samples(calls: list[Call], shape: tuple[int, int, int]) -> list[tuple[int, 
     """Ranges of samples whose patches fit the limit together."""
     n = calls[0].samples
     positions = sum(call.z.numel() // max(1, call.z.shape[call.axis]) for call in calls) / n
-    step = max(1, int(4 * _LIMIT / max(1.0, shape[0] * shape[2] * positions)))
+    step = max(1, int(2 * _LIMIT / max(1.0, shape[0] * shape[2] * positions)))
     return [(start, min(start + step, n)) for start in range(0, n, step)]
 
 

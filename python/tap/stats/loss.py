@@ -66,11 +66,16 @@ def target_logits(logits: Tensor, targets: Tensor) -> Tensor:
 def check_output(logits: Tensor, batch: Batch) -> None:
     """Raise when no gradient can flow from the output to the weights."""
     if not logits.is_floating_point() or not logits.requires_grad:
-        raise ModelError(
-            "the model's output is not differentiable in its weights",
-            hint="return logits (not classes), and no torch.no_grad, inference_mode or detach in the forward",
-        )
+        raise not_differentiable()
     check_finite(logits, batch, "output")
+
+
+def not_differentiable() -> ModelError:
+    """The error for a model through which no gradient flows."""
+    return ModelError(
+        "the model's output is not differentiable in its weights",
+        hint="return logits (not classes), and no torch.no_grad, inference_mode or detach in the forward",
+    )
 
 
 def check_finite(values: Tensor, batch: Batch, what: str) -> None:

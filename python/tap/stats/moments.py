@@ -17,7 +17,8 @@ _ROWS = 64
 class Moments:
     """Count, mean, sum of squared deviations and largest magnitude of each row, merged batch by batch.
 
-    Merging follows Chan, Golub and LeVeque (1979): no difference of large sums.
+    Sums within a batch are float32 along positions and float64 beyond; batches are merged as in Chan, Golub
+    and LeVeque (1979).
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
@@ -27,13 +28,21 @@ class Moments:
 
     def add(self, values: Tensor, axis: int, first: int = 0) -> None:
         """Take in values whose `axis` holds the rows from `first` on."""
-        dims = [dim for dim in range(values.ndim) if dim != axis]
         values = values.float()
         size = values.shape[axis]
-        variance, mean = torch.var_mean(values, dim=dims, correction=0)
-        largest = torch.linalg.vector_norm(values, float("inf"), dim=dims)
-        n = torch.full_like(self.mean[:size], values.numel() // size)
-        self._merge(slice(first, first + size), n, mean.double(), variance.double() * n, largest.double())
+        if axis == values.ndim - 1:
+            flat, along = values.reshape(-1, size), 0
+        else:
+            flat, along = values.flatten(axis + 1), axis + 1
+        low, high = torch.aminmax(flat, dim=0) if along == 0 else (flat.amin(along), flat.amax(along))
+        total, squares = flat.sum(along).double(), torch.linalg.vector_norm(flat, dim=along).double().square()
+        largest = torch.maximum(-low, high).double()
+        if along:
+            total, squares, largest = total.sum(0), squares.sum(0), largest.amax(0)
+        n = torch.full_like(total, values.numel() // size)
+        mean = total / n
+        deviations = (squares - n * mean.square()).clamp_(min=0)
+        self._merge(slice(first, first + size), n, mean, deviations, largest)
 
     def add_rows(self, values: Tensor, rows: Tensor) -> None:
         """Take in values [items, k], each item of the given row."""

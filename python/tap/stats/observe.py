@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -47,7 +48,8 @@ def observed(sites: Sequence[Site], on_call: OnCall) -> Iterator[None]:
 def plain_torch() -> Iterator[None]:
     """Run modules one by one: no compiled graphs and no fused transformer layers, which skip hooks."""
     fused = torch.backends.mha.get_fastpath_enabled()
-    stance = getattr(torch.compiler, "set_stance", None)
+    compiled = "torch._dynamo" in sys.modules
+    stance = getattr(torch.compiler, "set_stance", None) if compiled else None
     with ExitStack() as stack:
         stack.callback(torch.backends.mha.set_fastpath_enabled, fused)
         torch.backends.mha.set_fastpath_enabled(False)

@@ -13,7 +13,15 @@ from tap.errors import TapError
 from tap.stats.batches import Batch, Batches
 from tap.stats.calls import Call
 from tap.stats.layers import Layers
-from tap.stats.loss import Loss, check_finite, check_output, losses, target_logits, targets_for
+from tap.stats.loss import (
+    Loss,
+    check_finite,
+    check_output,
+    losses,
+    not_differentiable,
+    target_logits,
+    targets_for,
+)
 from tap.stats.observe import observed
 from tap.stats.sites import Site
 from tap.stats.unchanged import lent
@@ -126,6 +134,8 @@ class Pass:
         """A call during the forward pass: feed the forward statistics, and wait for its gradients."""
         if self._stage != "forward":
             return None
+        if self._gradients and not torch.is_grad_enabled():
+            raise not_differentiable()
         unit, axis = self._unit[site.name], self._axis[site.name] or 0
         root = None
         if self._gradients and not z.requires_grad:

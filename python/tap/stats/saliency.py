@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tap.stats.batches import Batch, Batches, unwrap
 from tap.stats.layers import weight_of
+from tap.stats.loss import not_differentiable
 from tap.stats.observe import plain_torch
 from tap.stats.unchanged import lent
 from tap.stats.units import Unit
@@ -46,6 +47,8 @@ def _gradient_of_sum(model: nn.Module, units: Sequence[Unit], batches: Batches) 
     batch = ones_like(next(iter(batches)).part(0, 1))
     with lent(model, gradients=True), plain_torch(), torch.enable_grad():
         total = batches.run(model, batch).double().sum()
+        if not total.requires_grad:
+            raise not_differentiable()
         found = torch.autograd.grad(total, weights, allow_unused=True)
     return [
         torch.zeros_like(w, dtype=torch.float32) if g is None else g.float()
