@@ -47,6 +47,7 @@ proptest! {
             let mut alone = [none];
             Ranker::default().agree(row, &target, &mut alone);
             prop_assert_eq!(alone[0].signature, found[at].signature);
+            prop_assert!(same(alone[0].spearman, found[at].spearman) && same(alone[0].kendall, found[at].kendall));
         }
     }
 

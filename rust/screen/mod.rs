@@ -10,6 +10,7 @@ mod regret;
 mod tile;
 mod truth;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -62,27 +63,65 @@ pub struct Screening {
     pub complete: bool,
 }
 
+impl Screening {
+    /// The screening of a list whose entry i is entry `places[i]` of this one.
+    fn spread(&self, places: &[usize]) -> Screening {
+        let none = || Mark::NONE;
+        Screening {
+            rows: places.iter().map(|&place| self.rows.get(place).copied().unwrap_or_default()).collect(),
+            marks: self
+                .marks
+                .iter()
+                .map(|marks| {
+                    places.iter().map(|&place| marks.get(place).copied().unwrap_or_else(none)).collect()
+                })
+                .collect(),
+            complete: self.complete,
+        }
+    }
+}
+
 impl Screen<'_> {
     /// Screens the programs on `threads` threads (0: all cores). `stop` ends the work between tiles.
-    pub fn run<S: AsRef<[u8]> + Sync>(&self, sources: &[S], threads: usize, stop: &AtomicBool) -> Screening {
+    ///
+    /// A text that comes again is screened once; so is, within a tile, a formula that does.
+    pub fn run<S: AsRef<[u8]>>(&self, sources: &[S], threads: usize, stop: &AtomicBool) -> Screening {
+        let mut seen: HashMap<&[u8], u32> = HashMap::with_capacity(sources.len());
+        let mut texts: Vec<&[u8]> = Vec::with_capacity(sources.len());
+        let mut places = Vec::with_capacity(sources.len());
+        for source in sources {
+            let text = source.as_ref();
+            let place = *seen.entry(text).or_insert_with(|| {
+                texts.push(text);
+                texts.len() as u32 - 1
+            });
+            places.push(place as usize);
+        }
+        let found = self.run_texts(&texts, threads, stop);
+        if texts.len() == sources.len() { found } else { found.spread(&places) }
+    }
+
+    fn run_texts(&self, texts: &[&[u8]], threads: usize, stop: &AtomicBool) -> Screening {
         let size = self.tile.max(1);
-        let work = |tiles: &mut tile::Tiles, sources: &[S]| {
+        let work = |tiles: &mut tile::Tiles, texts: &[&[u8]]| {
             if stop.load(Ordering::Relaxed) {
-                tile::Done::unreached(sources.len(), self.pairs.len())
+                tile::Done::unreached(texts.len(), self.pairs.len())
             } else {
-                tiles.run(self, sources)
+                tiles.run(self, texts)
             }
         };
-        let done: Vec<tile::Done> = if threads == 1 || sources.len() <= size {
+        let here = || {
             let mut tiles = tile::Tiles::default();
-            sources.chunks(size).map(|sources| work(&mut tiles, sources)).collect()
+            texts.chunks(size).map(|texts| work(&mut tiles, texts)).collect()
+        };
+        let done: Vec<tile::Done> = if threads == 1 || texts.len() <= size {
+            here()
         } else {
-            let all = || sources.par_chunks(size).map_init(tile::Tiles::default, work).collect();
             match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-                Ok(pool) => pool.install(all),
-                Err(_) => {
-                    sources.chunks(size).map(|sources| work(&mut tile::Tiles::default(), sources)).collect()
+                Ok(pool) => {
+                    pool.install(|| texts.par_chunks(size).map_init(tile::Tiles::default, work).collect())
                 }
+                Err(_) => here(),
             }
         };
         self.collect(done, stop)
