@@ -22,6 +22,10 @@ test-rust:
 test-python: env
 	$(BIN)/python -m pytest
 
+# The property tests on fifty times as many cases; it takes a good part of an hour.
+test-nightly: env
+	TAP_CASES=100000 $(BIN)/python -m pytest tests/test_property_*.py
+
 lint: env
 	cargo fmt --check
 	cargo clippy --all-targets --quiet -- -D warnings

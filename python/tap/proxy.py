@@ -37,7 +37,7 @@ class Proxy:
             columns = _axes_of(columns)
         known = {name for name, _, _ in _core.inputs()}
         extra = [(name, list(axes)) for name, axes in (columns or {}).items() if name not in known]
-        self._program = _core.compile(source, extra, None if limits is None else dict(limits))
+        self._program = _core.compile(readable(source), extra, None if limits is None else dict(limits))
 
     def score(self, table: LayerTable) -> NDArray[np.float64]:
         """Scores [L, F]: the loss that each unit is predicted to add in each format.
@@ -88,6 +88,19 @@ class Proxy:
 
     def __repr__(self) -> str:
         return f"Proxy({self.source!r})"
+
+
+def readable(source: str) -> str:
+    """The source as the core can read it: half a surrogate pair, as JSON may hold, becomes U+FFFD.
+
+    >>> readable("score = \\ud800")
+    'score = \ufffd'
+    """
+    try:
+        source.encode("utf-8")
+    except UnicodeEncodeError:
+        return source.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return source
 
 
 def core_table(table: LayerTable) -> _core.Table:

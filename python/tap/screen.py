@@ -15,7 +15,7 @@ from tap import _core
 from tap.agreement import truth_of
 from tap.errors import TableError
 from tap.files import written_whole
-from tap.proxy import core_table
+from tap.proxy import core_table, readable
 from tap.rows import read_programs, writer
 from tap.screening import Screening
 from tap.stats.table import LayerTable
@@ -148,7 +148,11 @@ class _Judges:
         self.limits = None if limits is None else dict(limits)
 
     def screen(self, programs: Sequence[str]) -> Screening:
-        found = _core.screen_programs(programs, self.pairs, self.threads, self.limits)
+        try:
+            found = _core.screen_programs(programs, self.pairs, self.threads, self.limits)
+        except UnicodeEncodeError:
+            programs = [readable(program) for program in programs]
+            found = _core.screen_programs(programs, self.pairs, self.threads, self.limits)
         return Screening(
             kind=_KINDS[found["kind"]],
             spearman=found["spearman"].mean(axis=0),

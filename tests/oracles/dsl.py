@@ -25,6 +25,11 @@ COMPARISONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "
 EXACT = {"neg", "abs", "sign", "where", "relu", "min", "max", "clip", "count", "rank", "prev", "next"} | set(
     COMPARISONS.values()
 )
+SIGNLESS = {"min", "max", "clip", "relu", "sign"} | set(REDUCTIONS) | set(NETWORK) - {"prev", "next"}
+"""Operators that may return either zero."""
+
+Disturbance = Callable[[np.ndarray, bool, bool], np.ndarray]
+"""Takes a result, whether it was rounded, and whether the sign of its zeros is open; returns it disturbed."""
 
 
 class Rejected(Exception):
@@ -48,6 +53,8 @@ class Outcome:
     culprits: list[tuple[str, int]]
     largest: float
     """The largest finite magnitude seen anywhere."""
+    doubtful: bool
+    """Whether something was divided by the spread of numbers that are equal but for rounding."""
 
 
 @dataclass
@@ -55,10 +62,11 @@ class Machine:
     """What one evaluation knows: the table, the names bound so far, the disturbance."""
 
     table: LayerTable
-    disturb: Callable[[np.ndarray], np.ndarray] | None = None
+    disturb: Disturbance | None = None
     names: dict[str, Value] = field(default_factory=dict)
     culprits: list[tuple[str, int]] = field(default_factory=list)
     largest: float = 0.0
+    doubtful: bool = False
 
     @property
     def n_units(self) -> int:
@@ -72,6 +80,13 @@ class Machine:
         place = {"out": 0, "in": 1, "pos": 2}[axis]
         return (whole.out, whole.inp, whole.pos)[place] / float(self.table.blocks[unit][place])
 
+    def look(self, op: str, rows: list[np.ndarray]) -> None:
+        """Note whether an operator that divides by a spread meets a row of nearly equal numbers."""
+        for row in rows if op in {"kurtosis", "zscore", "minmax"} else []:
+            finite = row[np.isfinite(row)]
+            if len(row) > 1 and finite.size and np.ptp(finite) <= 1e-11 * np.abs(finite).max():
+                self.doubtful = True
+
     def finish(self, op: str, axes: frozenset[str], data: list[np.ndarray], inputs: list[Value]) -> Value:
         """Note what the operator did and disturb its result."""
         for unit, array in enumerate(data):
@@ -82,14 +97,12 @@ class Machine:
             read = [v.data[u] for v in inputs for u in (range(self.n_units) if network else [unit])]
             if not np.isfinite(array).all() and all(np.isfinite(a).all() for a in read):
                 self.culprits.append((op, unit))
-        if self.disturb is not None and op not in EXACT:
-            data = [self.disturb(array) for array in data]
+        if self.disturb is not None:
+            data = [self.disturb(array, op not in EXACT, op in SIGNLESS) for array in data]
         return Value(axes, data)
 
 
-def evaluate(
-    source: str, table: LayerTable, *, disturb: Callable[[np.ndarray], np.ndarray] | None = None
-) -> Outcome:
+def evaluate(source: str, table: LayerTable, *, disturb: Disturbance | None = None) -> Outcome:
     """Run a program that is also valid Python; `Rejected` when the language does not have it."""
     machine = Machine(table, disturb)
     last = None
@@ -109,7 +122,7 @@ def evaluate(
         raise Rejected(f"the score has axes {sorted(result.axes)}")
     shape = (1, len(table.formats))
     rows = [np.broadcast_to(array.reshape(1, -1), shape) for array in result.data]
-    return Outcome(np.concatenate(rows), result.axes, machine.culprits, machine.largest)
+    return Outcome(np.concatenate(rows), result.axes, machine.culprits, machine.largest, machine.doubtful)
 
 
 def _visit(machine: Machine, node: ast.expr) -> Value:
@@ -225,8 +238,9 @@ def _reduce(machine: Machine, name: str, values: list[Value], words: list[str]) 
         array = _full(machine, value, unit)
         scale = float(np.prod([machine.scale(unit, axis) for axis in removed]))
         if machine.disturb is not None and name not in EXACT:
-            array = machine.disturb(array)
+            array = machine.disturb(array, True, False)
         extra = [float(p.data[unit].item()) for p in parameters]
+        machine.look(name, _rows(array, places))
         data.append(_over(REDUCTIONS[name], array, places, scale, extra))
     return machine.finish(name, value.axes - removed, data, [value])
 
@@ -242,11 +256,16 @@ def _over(
     kernel: Callable[..., float], array: np.ndarray, places: tuple[int, ...], scale: float, extra: list[float]
 ) -> np.ndarray:
     """Call the kernel on one flat vector for each place that stays."""
+    flat = np.array([kernel(row, scale, *extra) for row in _rows(array, places)], np.float64)
+    return flat.reshape([1 if place in places else array.shape[place] for place in range(4)])
+
+
+def _rows(array: np.ndarray, places: tuple[int, ...]) -> list[np.ndarray]:
+    """The values over the removed axes, one flat vector for each place that stays."""
     stays = [place for place in range(4) if place not in places]
     moved = np.transpose(array, (*stays, *places))
     rows = moved.reshape(int(np.prod([array.shape[place] for place in stays])), -1)
-    flat = np.array([kernel(np.ascontiguousarray(row), scale, *extra) for row in rows], np.float64)
-    return flat.reshape([1 if place in places else array.shape[place] for place in range(4)])
+    return [np.ascontiguousarray(row) for row in rows]
 
 
 def _network(machine: Machine, name: str, value: Value) -> Value:
@@ -255,7 +274,8 @@ def _network(machine: Machine, name: str, value: Value) -> Value:
         raise Rejected(f"{name} works on values without out, in, pos")
     columns = np.concatenate([array.reshape(1, -1) for array in value.data])
     if machine.disturb is not None and name not in EXACT:
-        columns = machine.disturb(columns)
+        columns = machine.disturb(columns, True, False)
+    machine.look(name, list(columns.T))
     result = np.stack([NETWORK[name](column) for column in columns.T], axis=1)
     return machine.finish(name, value.axes, [row.reshape(-1, 1, 1, 1) for row in result], [value])
 

@@ -93,8 +93,13 @@ def _variance(v: np.ndarray) -> float:
 
 
 def _quantile(v: np.ndarray, q: float) -> float:
-    """Linear interpolation between order statistics."""
-    return math.nan if np.isnan(v).any() else float(np.quantile(v, q))
+    """The element at place q (n - 1) of the sorted values, or the point between the two beside it."""
+    if np.isnan(v).any():
+        return math.nan
+    place = q * (len(v) - 1)
+    ordered = np.sort(v)
+    low, high, part = ordered[math.floor(place)], ordered[math.ceil(place)], place - math.floor(place)
+    return float(low if low == high else (1 - part) * low + part * high)
 
 
 def _entropy(v: np.ndarray, scale: float) -> float:
