@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -157,3 +157,25 @@ def test_most_random_cases_say_something() -> None:
         finite += expected.stable and bool(np.isfinite(expected.scores).all())
     assert stable >= 130
     assert 70 <= finite <= 180
+
+
+def test_quantiles_beside_infinities_are_infinite() -> None:
+    """Between equal infinities, and between a finite and an infinite element, nothing turns into NaN."""
+    table = table_of(3, False)
+    ones = "(w == w) * 1"
+    for source in (
+        f"score = 1 / median({ones} / 0)",
+        f"score = 1 / quantile(where(w == max(w), 1 / 0, {ones}), 0.999)",
+        f"score = 1 / quantile(where(w == min(w), -1 / 0, {ones}), 0.001)",
+    ):
+        assert difference(source, table) is None, source
+
+
+def test_a_sensitivity_that_overflows_with_the_error_is_refused() -> None:
+    table = table_of(3, False)
+    assert (table.columns["dw2"] != 0).any()
+    with pytest.raises(tap.ProxyError, match="not finite") as caught:
+        tap.Proxy("score = 1e300 * 1e8 * numel").score(
+            replace(table, columns={**table.columns, "dw2": np.full_like(table.columns["dw2"], 1e9)})
+        )
+    assert caught.value.kind == "non-finite"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tap import _core
-from tap.errors import TableError
+from tap.errors import ProxyError, TableError
 from tap.stats.table import LayerTable
 from tap.stats.units import Unit
 
@@ -53,7 +53,16 @@ class Proxy:
                 "the score has no format, and the table lacks the column 'dw2' to multiply it by",
                 hint="collect the table with formats, or write a score that depends on the format",
             )
-        return scores * np.asarray(table.columns["dw2"], np.float64).reshape(scores.shape[0], -1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores = scores * np.asarray(table.columns["dw2"], np.float64).reshape(scores.shape[0], -1)
+        if not np.isfinite(scores).all():
+            unit = table.units[int(np.argwhere(~np.isfinite(scores))[0, 0])].name
+            raise ProxyError(
+                f"the score of unit '{unit}' times its squared error `dw2` is not finite",
+                hint="keep the values in range, for example by log1p or tanh",
+                kind="non-finite",
+            )
+        return scores
 
     @property
     def hash(self) -> str:

@@ -95,5 +95,6 @@ fn order_statistic(x: &[f64], q: f64, sorted: &mut Vec<f64>) -> f64 {
         return low;
     }
     let high = above.iter().copied().fold(f64::INFINITY, smaller);
-    if part < 0.5 { low + (high - low) * part } else { high - (high - low) * (1.0 - part) }
+    // Equal neighbours may both be infinite, and their difference would be NaN.
+    if low == high { low } else { (1.0 - part) * low + part * high }
 }
