@@ -239,10 +239,15 @@ def test_ctrl_c_ends_a_long_call() -> None:
     rng = np.random.default_rng(13)
     table = some_table(rng)
     sources = ["score = sum(exp(tanh(dw * w)) ** 2.5)"] * 3_000_000
+    # A process that was started in the background ignores SIGINT, and so would this test.
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        tap.screen(sources, table, sensitivity(table, rng), threads=1)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tap.screen(sources, table, sensitivity(table, rng), threads=1)
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert time.monotonic() - started < 20
 
 
