@@ -15,6 +15,7 @@ __all__ = [
     "constants",
     "error_json",
     "error_kinds",
+    "format_source",
     "inputs",
     "kendall",
     "knapsack",
@@ -22,9 +23,11 @@ __all__ = [
     "knapsack_instance",
     "knapsack_ladder",
     "operators",
+    "random_programs",
     "screen_programs",
     "spearman",
     "top_k",
+    "vary",
     "weighted_tau",
 ]
 
@@ -174,3 +177,17 @@ def knapsack_instance(
     family: str, units: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """A generated problem of family "cnn" or "llm": (loss, bytes, bops, latency), each [units, 7]."""
+def format_source(source: str, limits: Mapping[str, int] | None = None) -> str:
+    """The canonical print of a program: parsing it again and printing changes nothing."""
+
+def random_programs(seed: int, count: int, ops: int, inputs: Sequence[str] | None = None) -> list[str]:
+    """`count` random well-typed programs of about `ops` operators, reading `inputs` (all when None)."""
+
+def vary(
+    seed: int,
+    parents: Sequence[str],
+    count: int,
+    inputs: Sequence[str] | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> list[str]:
+    """`count` offspring of programs: mutations of one, crossings of two; each valid and unlike its parent."""

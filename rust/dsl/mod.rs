@@ -23,8 +23,11 @@ pub mod program;
 mod simplify;
 
 pub mod kernels;
+pub mod print;
+pub mod random;
 pub mod run;
 pub mod table;
+pub mod vary;
 pub mod walk;
 
 pub use axes::Axes;

@@ -253,3 +253,52 @@ pub fn input_rows() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
 pub fn constants() -> Vec<(&'static str, f64, &'static str)> {
     CONSTANTS.to_vec()
 }
+
+/// The canonical print of a program: parsing it again and printing changes nothing.
+#[pyfunction]
+#[pyo3(signature = (source, limits = None))]
+pub fn format_source(py: Python<'_>, source: &str, limits: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
+    let (schema, limits) = (Schema::new(), limits_of(limits)?);
+    let ast = dsl::parse::parse(source.as_bytes(), &schema, &limits)
+        .map_err(|error| raised(py, &error, source.as_bytes()))?;
+    Ok(dsl::print::print(&ast, source.as_bytes(), &schema, usize::MAX).unwrap_or_default())
+}
+
+/// `count` random well-typed programs of about `ops` operators, reading `inputs` (all when None).
+#[pyfunction]
+#[pyo3(signature = (seed, count, ops, inputs = None))]
+pub fn random_programs(
+    py: Python<'_>,
+    seed: u64,
+    count: usize,
+    ops: usize,
+    inputs: Option<Vec<String>>,
+) -> PyResult<Vec<String>> {
+    let schema = Schema::new();
+    let inputs = ids(&schema, inputs)?;
+    Ok(py.detach(|| dsl::random::programs(seed, count, ops, &schema, &inputs)))
+}
+
+/// `count` offspring of programs: mutations of one, crossings of two; each valid and unlike its parent.
+#[pyfunction]
+#[pyo3(signature = (seed, parents, count, inputs = None, limits = None))]
+pub fn vary(
+    py: Python<'_>,
+    seed: u64,
+    parents: Vec<String>,
+    count: usize,
+    inputs: Option<Vec<String>>,
+    limits: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Vec<String>> {
+    let (schema, limits) = (Schema::new(), limits_of(limits)?);
+    let inputs = ids(&schema, inputs)?;
+    let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
+    Ok(py.detach(|| dsl::vary::vary(seed, &parents, count, &schema, &limits, &inputs)))
+}
+
+fn ids(schema: &Schema, names: Option<Vec<String>>) -> PyResult<Vec<u16>> {
+    let Some(names) = names else { return Ok(dsl::vary::all_inputs(schema)) };
+    let id =
+        |name: &String| schema.id(name).ok_or_else(|| PyValueError::new_err(format!("'{name}' is no input")));
+    names.iter().map(id).collect()
+}

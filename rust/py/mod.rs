@@ -16,6 +16,8 @@ mod _core {
     #[pymodule_export]
     use super::lang::{Program, Table, compile, constants, error_json, input_rows, operators};
     #[pymodule_export]
+    use super::lang::{format_source, random_programs, vary};
+    #[pymodule_export]
     use super::rank::{kendall, spearman, top_k, weighted_tau};
     #[pymodule_export]
     use super::screen::{Truth, error_kinds, screen_programs};
