@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo test check lint test-rust test-python env bench weights clean
+.PHONY: demo docs test check lint test-rust test-python env bench weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -49,6 +49,10 @@ $(VENV)/.built: $(VENV)/.installed $(RUST)
 
 weights: env
 	$(BIN)/python scripts/train_digits.py --check
+
+# Writes docs/language.md and the golden files anew.
+docs:
+	TAP_GOLDEN=1 cargo test --quiet --test golden
 
 bench: env
 	cargo bench --quiet

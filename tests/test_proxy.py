@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +150,47 @@ def test_operators_and_inputs_are_listed_once() -> None:
     assert len(inputs) == len(set(inputs))
     assert {name for name in called if called.count(name) > 1} == {"min", "max"}
     assert all(row["doc"] for row in _core.operators())
+
+
+def test_random_programs_and_golden_programs_follow_the_lark_grammar() -> None:
+    lark = pytest.importorskip("lark")
+    parser = lark.Lark(_core.grammar("lark"), parser="lalr")
+    sources = _core.random_programs(5, 300, 14)
+    golden = Path(__file__).parent / "golden" / "dsl" / "ok"
+    own_form = {"bare", "slips"}  # a bare expression and slips are read, but not offered to a model
+    sources += [path.read_text() for path in sorted(golden.glob("*.tap")) if path.stem not in own_form]
+    for source in sources:
+        if "(trace  #" not in source:  # the grammar keeps a statement on one line
+            parser.parse(_core.format_source(source))
+
+
+def test_what_the_lark_grammar_refuses() -> None:
+    lark = pytest.importorskip("lark")
+    parser = lark.Lark(_core.grammar("lark"), parser="lalr")
+    for source in (
+        "score = w[0]\n",
+        "score = a if b else c\n",
+        "x = 1\n",
+        "score = where(1, 2)\n",
+        "score = 1 < 2 < 3\n",
+    ):
+        with pytest.raises(lark.exceptions.LarkError):
+            parser.parse(source)
+
+
+def test_grammars_name_every_operator() -> None:
+    names = {row["name"] for row in _core.operators()}
+    for notation in ("gbnf", "lark"):
+        text = _core.grammar(notation)
+        assert {name for name in names if f'"{name}"' not in text} == set()
+    schema = json.loads(_core.grammar("json-schema"))
+    assert schema["properties"]["candidates"]["items"]["required"] == ["thought", "code"]
+    with pytest.raises(ValueError, match="lark"):
+        _core.grammar("bnf")
+
+
+def test_offspring_differ_from_their_parent() -> None:
+    parent = "score = trace / numel * sum(square(dw))"
+    children = _core.vary(3, [parent], 40)
+    assert children == _core.vary(3, [parent], 40)
+    assert Proxy(parent).hash not in {Proxy(child).hash for child in children}

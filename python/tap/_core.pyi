@@ -16,6 +16,7 @@ __all__ = [
     "error_json",
     "error_kinds",
     "format_source",
+    "grammar",
     "inputs",
     "kendall",
     "knapsack",
@@ -177,8 +178,12 @@ def knapsack_instance(
     family: str, units: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """A generated problem of family "cnn" or "llm": (loss, bytes, bops, latency), each [units, 7]."""
+
 def format_source(source: str, limits: Mapping[str, int] | None = None) -> str:
     """The canonical print of a program: parsing it again and printing changes nothing."""
+
+def grammar(format: str) -> str:
+    """The grammar for constrained generation: "gbnf", "lark" or "json-schema"."""
 
 def random_programs(seed: int, count: int, ops: int, inputs: Sequence[str] | None = None) -> list[str]:
     """`count` random well-typed programs of about `ops` operators, reading `inputs` (all when None)."""

@@ -22,6 +22,8 @@ pub mod hash;
 pub mod program;
 mod simplify;
 
+pub mod docs;
+pub mod grammar;
 pub mod kernels;
 pub mod print;
 pub mod random;

@@ -302,3 +302,11 @@ fn ids(schema: &Schema, names: Option<Vec<String>>) -> PyResult<Vec<u16>> {
         |name: &String| schema.id(name).ok_or_else(|| PyValueError::new_err(format!("'{name}' is no input")));
     names.iter().map(id).collect()
 }
+
+/// The grammar for constrained generation: "gbnf", "lark" or "json-schema".
+#[pyfunction]
+pub fn grammar(format: &str) -> PyResult<String> {
+    let known = dsl::grammar::FORMATS.join(", ");
+    dsl::grammar::grammar(format)
+        .ok_or_else(|| PyValueError::new_err(format!("'{format}' is not one of {known}")))
+}
