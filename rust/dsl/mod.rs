@@ -23,6 +23,7 @@ pub mod program;
 mod simplify;
 
 pub mod docs;
+mod fused;
 pub mod grammar;
 pub mod kernels;
 pub mod print;

@@ -2,6 +2,7 @@
 
 use crate::dsl::axes::Axes;
 use crate::dsl::error::{Error, Kind, Span};
+use crate::dsl::fused::{self, Fused};
 use crate::dsl::limits::Limits;
 use crate::dsl::ops::{Class, Op};
 use crate::dsl::program::Program;
@@ -64,6 +65,7 @@ impl NonFinite {
 #[derive(Debug, Default)]
 pub struct Scratch {
     scores: Vec<f64>,
+    fused: Fused,
 }
 
 impl Scratch {
@@ -82,19 +84,25 @@ pub fn run(
     scratch: &mut Scratch,
 ) -> Result<Verdict, Error> {
     admit(program, table, schema, limits)?;
-    let values = walk::walk(program, table);
     let (units, formats) = (table.units(), table.formats());
     scratch.scores.clear();
-    for format in 0..formats {
-        for unit in 0..units {
-            let own = values.last().map_or(Vec::new(), |value| walk::of_unit(value, unit, units));
-            scratch.scores.push(own.get(format).or(own.first()).copied().unwrap_or(f64::NAN));
+    if fused::fits(program) {
+        let score = scratch.fused.run(program, table);
+        let copies = if program.axes.contains(Axes::FORMAT) { 1 } else { formats };
+        (0..copies).for_each(|_| scratch.scores.extend_from_slice(score));
+    } else {
+        let values = walk::walk(program, table);
+        let score = values.last();
+        for format in 0..formats {
+            let own = |unit| score.map_or(Vec::new(), |score| walk::of_unit(score, unit, units));
+            let at = |own: Vec<f64>| own.get(format).or(own.first()).copied().unwrap_or(f64::NAN);
+            scratch.scores.extend((0..units).map(|unit| at(own(unit))));
         }
     }
-    match scratch.scores.iter().all(|score| score.is_finite()) {
-        true => Ok(Verdict::Finite),
-        false => Ok(Verdict::NonFinite(diagnose(program, table, &values))),
+    if scratch.scores.iter().all(|score| score.is_finite()) {
+        return Ok(Verdict::Finite);
     }
+    Ok(Verdict::NonFinite(diagnose(program, table, &walk::walk(program, table))))
 }
 
 /// Refuse a run whose inputs are missing, or that would pass a limit.

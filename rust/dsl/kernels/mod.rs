@@ -6,4 +6,4 @@ mod reduce;
 
 pub use elementwise::{Operand, binary, scalar, ternary, unary};
 pub use network::network;
-pub use reduce::{BLOCK, reduce};
+pub use reduce::{BLOCK, accumulate, finish, reduce, start, streams};

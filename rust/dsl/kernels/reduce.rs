@@ -34,6 +34,43 @@ pub fn reduce(op: Op, x: &[f64], scale: f64, quantile: f64, sorted: &mut Vec<f64
     }
 }
 
+/// Whether a reduction can be taken block by block: `start`, `accumulate` for each block of `BLOCK`, `finish`.
+pub const fn streams(op: Op) -> bool {
+    matches!(op, Op::Sum | Op::Mean | Op::Norm1 | Op::Norm2 | Op::Count | Op::MinOf | Op::MaxOf)
+}
+
+/// The total of no element.
+pub const fn start(op: Op) -> f64 {
+    match op {
+        Op::MinOf => f64::INFINITY,
+        Op::MaxOf => f64::NEG_INFINITY,
+        _ => 0.0,
+    }
+}
+
+/// The total with one more block.
+pub fn accumulate(op: Op, total: f64, block: &[f64]) -> f64 {
+    match op {
+        Op::Sum | Op::Mean => total + block_sum(block, |v| v),
+        Op::Norm1 => total + block_sum(block, f64::abs),
+        Op::Norm2 => total + block_sum(block, |v| v * v),
+        Op::MinOf => block.iter().copied().fold(total, smaller),
+        Op::MaxOf => block.iter().copied().fold(total, larger),
+        _ => total,
+    }
+}
+
+/// The reduction of `n` elements from their total; the same bits as `reduce` of all at once.
+pub fn finish(op: Op, total: f64, n: f64, scale: f64) -> f64 {
+    match op {
+        Op::Sum | Op::Norm1 => scale * total,
+        Op::Mean => total / n,
+        Op::Norm2 => (scale * total).sqrt(),
+        Op::Count => n * scale,
+        _ => total,
+    }
+}
+
 /// Sum of `f` over all elements in the fixed order.
 #[inline(always)]
 pub(super) fn total(x: &[f64], f: impl Fn(f64) -> f64 + Copy) -> f64 {

@@ -1,0 +1,296 @@
+//! A program run without holding whole tensors: samples go through all operators a block at a time.
+//!
+//! Columns are computed for all units at once. Where a reduction needs samples, it and all others ready over the same axes
+//! read each block once; values without formats are computed once for all formats. Blocks are those of the fixed order
+//! of sums, so the results have the same bits as `walk`. Programs with other reductions are left to it.
+
+use crate::dsl::axes::Axes;
+use crate::dsl::kernels::{self, BLOCK, Operand};
+use crate::dsl::ops::{Class, Op};
+use crate::dsl::program::{Instruction, Program};
+use crate::dsl::table::Table;
+use crate::dsl::walk::elementwise;
+
+/// Memory of runs.
+#[derive(Debug, Default)]
+pub struct Fused {
+    /// Values of columns by instruction, format-major.
+    columns: Vec<Vec<f64>>,
+    /// Values of the block at hand by instruction.
+    blocks: Vec<Vec<f64>>,
+    done: Vec<bool>,
+    needed: Vec<bool>,
+    order: Vec<(f64, u32)>,
+}
+
+/// Whether this way of running has all that the program needs.
+pub fn fits(program: &Program) -> bool {
+    program.instructions.iter().all(|value| {
+        value.op.class() != Class::Reduction
+            || (value.axes.is_column() && !value.reduce.contains(Axes::FORMAT) && kernels::streams(value.op))
+    })
+}
+
+impl Fused {
+    /// The score, [L] or format-major [F][L].
+    pub fn run(&mut self, program: &Program, table: &Table) -> &[f64] {
+        let count = program.instructions.len();
+        self.columns.resize_with(self.columns.len().max(count), Vec::new);
+        self.blocks.resize_with(self.blocks.len().max(count), Vec::new);
+        self.done.clear();
+        self.done.resize(count, false);
+        for id in 0..count {
+            let Some(value) = program.instructions.get(id) else { continue };
+            if !value.axes.is_column() || self.done.get(id) == Some(&true) {
+                continue;
+            }
+            match value.op.class() {
+                Class::Reduction => self.reductions(program, table, id),
+                _ => self.column(program, table, id, value),
+            }
+        }
+        self.columns.get(count.wrapping_sub(1)).map_or(&[], Vec::as_slice)
+    }
+
+    /// A column from columns.
+    fn column(&mut self, program: &Program, table: &Table, id: usize, value: &Instruction) {
+        let Some(place) = self.columns.get_mut(id) else { return };
+        let mut column = std::mem::take(place);
+        let units = table.units();
+        column.clear();
+        column.resize(units * formats(value.axes, table), 0.0);
+        for (format, out) in column.chunks_mut(units).enumerate() {
+            let [a, b, c] = [0, 1, 2].map(|place| {
+                let id = value.operands().get(place).copied().unwrap_or(0) as usize;
+                let start = program.instructions.get(id).map_or(0, |read| column_start(read, format, units));
+                let whole = self.columns.get(id).map_or(&[][..], Vec::as_slice);
+                match program.instructions.get(id) {
+                    Some(read) if read.op == Op::Const => Operand::Splat(read.number),
+                    _ => Operand::Slice(whole.get(start..start + units).unwrap_or_default()),
+                }
+            });
+            match (value.op, a) {
+                (Op::Const, _) => out.fill(value.number),
+                (Op::Input, _) => {
+                    let whole = table.column(value.args[0] as u16).unwrap_or_default();
+                    let own = whole.get(format * units..(format + 1) * units).unwrap_or_default();
+                    out.iter_mut().zip(own).for_each(|(to, from)| *to = *from);
+                }
+                (op, Operand::Slice(x)) if op.class() == Class::Network => {
+                    kernels::network(op, x, out, &mut self.order);
+                }
+                (op, Operand::Splat(x)) if op.class() == Class::Network => {
+                    kernels::network(op, &vec![x; units], out, &mut self.order);
+                }
+                (op, _) => elementwise(op, a, b, c, out),
+            }
+        }
+        if let Some(place) = self.columns.get_mut(id) {
+            *place = column;
+        }
+    }
+
+    /// The reduction `first` and all later ones over the same axes that need no column not yet computed.
+    fn reductions(&mut self, program: &Program, table: &Table, first: usize) {
+        let domain = domain(program, first);
+        self.needed.clear();
+        self.needed.resize(program.instructions.len(), false);
+        let mut group = Vec::new();
+        for id in first..program.instructions.len() {
+            let Some(value) = program.instructions.get(id) else { continue };
+            let reduces = value.op.class() == Class::Reduction && self.done.get(id) == Some(&false);
+            if reduces && self::domain(program, id) == domain && self.mark(program, id, first) {
+                group.push(id);
+                if let Some(done) = self.done.get_mut(id) {
+                    *done = true;
+                }
+            }
+        }
+        let units = table.units();
+        for id in &group {
+            let Some(value) = program.instructions.get(*id) else { continue };
+            if let Some(column) = self.columns.get_mut(*id) {
+                column.clear();
+                column.resize(units * formats(value.axes, table), kernels::start(value.op));
+            }
+        }
+        for unit in 0..units {
+            self.unit(program, table, domain, &group, unit);
+        }
+    }
+
+    /// Mark the samples that a reduction reads; false when it waits for a column at or after `first`.
+    fn mark(&mut self, program: &Program, reduction: usize, first: usize) -> bool {
+        let mut waiting = vec![reduction];
+        let mut found = Vec::new();
+        let mut seen = vec![false; program.instructions.len()];
+        while let Some(id) = waiting.pop() {
+            let Some(value) = program.instructions.get(id) else { continue };
+            for operand in value.operands() {
+                let operand = *operand as usize;
+                let column = program.instructions.get(operand).is_some_and(|read| read.axes.is_column());
+                if column
+                    && operand >= first
+                    && program.instructions.get(operand).map(|read| read.op) != Some(Op::Const)
+                {
+                    return false;
+                }
+                if !column && seen.get(operand) == Some(&false) {
+                    if let Some(seen) = seen.get_mut(operand) {
+                        *seen = true;
+                    }
+                    found.push(operand);
+                    waiting.push(operand);
+                }
+            }
+        }
+        for id in found {
+            if let Some(needed) = self.needed.get_mut(id) {
+                *needed = true;
+            }
+        }
+        true
+    }
+
+    /// All blocks of one unit, added to the columns of the group.
+    fn unit(&mut self, program: &Program, table: &Table, domain: Axes, group: &[usize], unit: usize) {
+        let elements: usize = table.shape(domain, unit).iter().product();
+        for start in (0..elements).step_by(BLOCK) {
+            let length = BLOCK.min(elements - start);
+            self.block(program, table, domain, unit, start, length, None);
+            self.accumulate(program, table, group, unit, None);
+            for format in 0..table.formats() {
+                self.block(program, table, domain, unit, start, length, Some(format));
+                self.accumulate(program, table, group, unit, Some(format));
+            }
+        }
+        let units = table.units();
+        for id in group {
+            let Some(value) = program.instructions.get(*id) else { continue };
+            let scale = table.scale(value.reduce, unit);
+            if let Some(column) = self.columns.get_mut(*id) {
+                for total in column.iter_mut().skip(unit).step_by(units) {
+                    *total = kernels::finish(value.op, *total, elements as f64, scale);
+                }
+            }
+        }
+    }
+
+    fn accumulate(
+        &mut self,
+        program: &Program,
+        table: &Table,
+        group: &[usize],
+        unit: usize,
+        format: Option<usize>,
+    ) {
+        for id in group {
+            let Some(value) = program.instructions.get(*id) else { continue };
+            if value.axes.contains(Axes::FORMAT) != format.is_some() {
+                continue;
+            }
+            let block = self.blocks.get(value.args[0] as usize).map_or(&[][..], Vec::as_slice);
+            let place = format.unwrap_or(0) * table.units() + unit;
+            if let Some(total) = self.columns.get_mut(*id).and_then(|column| column.get_mut(place)) {
+                *total = kernels::accumulate(value.op, *total, block);
+            }
+        }
+    }
+
+    /// The needed samples of one block: those without formats when `format` is none, else those with.
+    #[allow(clippy::too_many_arguments)]
+    fn block(
+        &mut self,
+        program: &Program,
+        table: &Table,
+        domain: Axes,
+        unit: usize,
+        start: usize,
+        length: usize,
+        format: Option<usize>,
+    ) {
+        for (id, value) in program.instructions.iter().enumerate() {
+            let wanted =
+                self.needed.get(id) == Some(&true) && value.axes.contains(Axes::FORMAT) == format.is_some();
+            let Some(place) = self.blocks.get_mut(id).filter(|_| wanted) else { continue };
+            let mut out = std::mem::take(place);
+            out.resize(length, 0.0);
+            if value.op == Op::Input {
+                load(value, table, domain, unit, start, format.unwrap_or(0), &mut out);
+            } else {
+                let [a, b, c] = [0, 1, 2].map(|place| {
+                    let id = value.operands().get(place).copied().unwrap_or(0) as usize;
+                    self.operand(program, table, id, unit, format.unwrap_or(0))
+                });
+                elementwise(value.op, a, b, c, &mut out);
+            }
+            if let Some(place) = self.blocks.get_mut(id) {
+                *place = out;
+            }
+        }
+    }
+
+    fn operand(
+        &self,
+        program: &Program,
+        table: &Table,
+        id: usize,
+        unit: usize,
+        format: usize,
+    ) -> Operand<'_> {
+        match program.instructions.get(id) {
+            Some(read) if read.op == Op::Const => Operand::Splat(read.number),
+            Some(read) if read.axes.is_column() => {
+                let place = column_start(read, format, table.units()) + unit;
+                Operand::Splat(
+                    self.columns.get(id).and_then(|column| column.get(place)).copied().unwrap_or(f64::NAN),
+                )
+            }
+            _ => Operand::Slice(self.blocks.get(id).map_or(&[], Vec::as_slice)),
+        }
+    }
+}
+
+fn formats(axes: Axes, table: &Table) -> usize {
+    if axes.contains(Axes::FORMAT) { table.formats() } else { 1 }
+}
+
+fn column_start(read: &Instruction, format: usize, units: usize) -> usize {
+    if read.axes.contains(Axes::FORMAT) { format * units } else { 0 }
+}
+
+/// The axes within a unit that a reduction goes over: those of its operand but format.
+fn domain(program: &Program, reduction: usize) -> Axes {
+    let operand = program.instructions.get(reduction).map_or(0, |value| value.args[0] as usize);
+    program.instructions.get(operand).map_or(Axes::NONE, |value| value.axes.intersection(Axes::WEIGHT))
+}
+
+/// A block of an input; where the input lacks an axis of the domain, its values are repeated along it.
+fn load(
+    value: &Instruction,
+    table: &Table,
+    domain: Axes,
+    unit: usize,
+    start: usize,
+    format: usize,
+    out: &mut [f64],
+) {
+    let all = table.sample(value.args[0] as u16, unit).unwrap_or_default();
+    let own = table.shape(value.axes.intersection(Axes::WEIGHT), unit);
+    let count: usize = own.iter().product();
+    let formats = if value.axes.contains(Axes::FORMAT) { format } else { 0 };
+    let values = all.get(formats * count..(formats + 1) * count).unwrap_or_default();
+    if value.axes.intersection(Axes::WEIGHT) == domain {
+        let block = values.get(start..start + out.len()).unwrap_or_default();
+        out.iter_mut().zip(block).for_each(|(to, from)| *to = f64::from(*from));
+        return;
+    }
+    let [_, _, ins, places] = table.shape(domain, unit);
+    let step = |size: usize, stride: usize| if size == 1 { 0 } else { stride };
+    let (by_out, by_in, by_pos) = (step(own[1], own[2] * own[3]), step(own[2], own[3]), step(own[3], 1));
+    for (element, to) in (start..).zip(out) {
+        let (row, pos) = (element / places, element % places);
+        let from = (row / ins) * by_out + (row % ins) * by_in + pos * by_pos;
+        *to = values.get(from).map_or(f64::NAN, |value| f64::from(*value));
+    }
+}
