@@ -236,3 +236,39 @@ def test_the_frontier_holds_every_ladder() -> None:
     assert loss[np.arange(20), whole.choice(point)].sum() == pytest.approx(whole.loss[point], rel=1e-12)
     with pytest.raises(InfeasibleError, match="smallest"):
         tap.frontier(loss, cost, budgets=[0])
+
+
+def test_max_makes_the_worst_unit_best() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(300):
+        loss, bits = rng.integers(-3, 9, (4, 3)).astype(float), rng.integers(0, 9, (4, 3))
+        ops, budget = rng.integers(0, 9, (4, 3)), {"bits": int(rng.integers(4, 24)), "ops": 18}
+        fitting = [
+            (loss[range(4), c].max(), loss[range(4), c].sum())
+            for c in itertools.product(range(3), repeat=4)
+            if c[0] == c[3] and bits[range(4), c].sum() <= budget["bits"] and ops[range(4), c].sum() <= 18
+        ]
+        call = {"groups": [[0, 3]], "objective": "max"}
+        if not fitting:
+            with pytest.raises(InfeasibleError):
+                tap.allocate(loss, {"bits": bits, "ops": ops}, budget, **call)
+            continue
+        plan = tap.allocate(loss, {"bits": bits, "ops": ops}, budget, **call)
+        assert (plan.objective, plan.bound, plan.status) == (min(fitting)[0], min(fitting)[0], "optimal")
+        assert loss[range(4), plan.choice].sum() == min(fitting)[1]
+
+
+def test_alternatives_are_the_best_that_differ_enough() -> None:
+    rng = np.random.default_rng(9)
+    for _ in range(100):
+        loss, bits = rng.random((4, 3)), rng.integers(1, 9, (4, 3))
+        choices = [c for c in itertools.product(range(3), repeat=4) if bits[range(4), c].sum() <= 22]
+        plan = tap.allocate(loss, {"bits": bits}, {"bits": 22}, top_k=3, min_different=2)
+        seen = [plan.choice]
+        for other in plan.alternatives:
+            apart = [c for c in choices if all((np.array(c) != s).sum() >= 2 for s in seen)]
+            assert other.objective == pytest.approx(min(loss[range(4), c].sum() for c in apart), rel=1e-12)
+            assert other.status == "optimal"
+            seen.append(other.choice)
+        apart = [c for c in choices if all((np.array(c) != s).sum() >= 2 for s in seen)]
+        assert len(seen) == 3 or not apart

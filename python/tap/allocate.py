@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from tap.errors import InfeasibleError, TableError
 from tap.problem import Groups, Problem, limit
 
 Status = Literal["optimal", "feasible", "limit"]
+Objective = Literal["sum", "max", "lexicographic"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Allocation:
     nodes: int
     """Search states visited."""
     seconds: float
+    alternatives: tuple[Allocation, ...] = ()
+    """With `top_k`: the next best plans that differ in enough units from this one and from each other."""
 
 
 def allocate(
@@ -58,7 +61,9 @@ def allocate(
     forbidden: Iterable[tuple[int, int]] = (),
     excluded: Iterable[int] = (),
     weights: ArrayLike | None = None,
-    objective: Literal["sum", "lexicographic"] = "sum",
+    objective: Objective = "sum",
+    top_k: int = 1,
+    min_different: int = 1,
     time_limit: float | None = None,
     node_limit: int | None = None,
 ) -> Allocation:
@@ -77,7 +82,10 @@ def allocate(
         forbidden: (unit, format) pairs.
         excluded: units that take no part: no loss, no cost, choice -1.
         weights: factors [L] of the losses.
-        objective: "sum", or "lexicographic": among equal sums the smallest total of the first budget.
+        objective: "sum"; "lexicographic", with one budget: among equal sums the smallest cost; or
+            "max": the worst unit loses least, and among these choices the summed loss is least.
+        top_k: how many plans; the others are `alternatives`, each the best that differs from all before it.
+        min_different: in how many units at least.
         time_limit: seconds; the answer then depends on the machine, its status stays true.
         node_limit: search states, 50 million unless told.
 
@@ -92,7 +100,6 @@ def allocate(
     >>> plan.choice.tolist(), plan.objective, plan.status, plan.used
     ([1, 1], 1.5, 'optimal', {'bits': 8})
     """
-    started = time.perf_counter()
     problem = Problem.build(
         loss,
         costs,
@@ -106,25 +113,132 @@ def allocate(
     for name in budgets:
         if name not in problem.costs:
             raise TableError(f"budget '{name}' has no cost of that name", hint=f"costs: {', '.join(costs)}")
-    pairs = [problem.pair(name, budget) for name, budget in budgets.items()]
-    status, chosen, value, bound, prices, nodes = _core.knapsack(
-        problem.loss, pairs, problem.allowed, problem.groups, objective, time_limit, node_limit
-    )
-    if status == "infeasible":
-        raise problem.infeasible(budgets)
-    choice = _choice(problem, chosen)
-    found = status != "limit"
-    return Allocation(
-        choice=choice,
-        objective=value,
-        bound=bound,
-        gap=_gap(problem, choice, value, bound) if found else math.inf,
-        status=status,  # type: ignore[arg-type]
-        used={name: problem.used(name, choice) for name in problem.costs} if found else {},
-        prices=dict(zip(budgets, prices, strict=True)),
-        nodes=nodes,
-        seconds=time.perf_counter() - started,
-    )
+    if objective not in ("sum", "max", "lexicographic"):
+        raise TableError(f"unknown objective '{objective}'", hint="sum, max or lexicographic")
+    if objective == "lexicographic" and len(budgets) != 1:
+        raise TableError("the objective 'lexicographic' needs exactly one budget")
+    solver = _Solver(problem, budgets, objective, Clock(time_limit), node_limit)
+    if objective == "max":
+        if top_k != 1:
+            raise TableError("top_k needs the objective 'sum' or 'lexicographic'")
+        return solver.smallest_worst()
+    return solver.best(top_k, min_different)
+
+
+class Clock:
+    """Seconds since the start, and what is left of a limit."""
+
+    def __init__(self, limit: float | None) -> None:
+        self.started, self.limit = time.perf_counter(), limit
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.perf_counter() - self.started
+
+    @property
+    def left(self) -> float | None:
+        """Of the limit, if there is one."""
+        return None if self.limit is None else max(self.limit - self.seconds, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solver:
+    """One problem with its budgets, solved as often as the objective needs."""
+
+    problem: Problem
+    budgets: Mapping[str, float]
+    objective: Objective
+    clock: Clock
+    node_limit: int | None
+
+    def best(self, top_k: int, min_different: int) -> Allocation:
+        """The best choice, with `top_k` - 1 alternatives that differ enough from it and from each other."""
+        first = self.solve(self.problem.allowed, [])
+        if first is None:
+            raise self.problem.infeasible(self.budgets)
+        plans, apart = [first], []
+        room = int(self.problem.taking_part.sum()) - max(min_different, 1)
+        while len(plans) < top_k and plans[-1].status != "limit":
+            same = np.arange(self.problem.loss.shape[1]) == plans[-1].choice[:, None]
+            apart.append((same.astype(np.int64), room))
+            if (following := self.solve(self.problem.allowed, apart)) is None:
+                break
+            plans.append(following)
+        return replace(first, alternatives=tuple(plans[1:]), seconds=self.clock.seconds)
+
+    def smallest_worst(self) -> Allocation:
+        """The choice whose worst unit loses least, and among these the one of least summed loss."""
+        problem = self.problem
+        members = problem.taking_part[:, None] & problem.allowed
+        steps = np.unique(problem.loss[members]) if members.any() else np.zeros(1)
+        low, high, proven, nodes = 0, len(steps), 0, 0
+        found: Allocation | None = None
+        while low < high:
+            middle = (low + high) // 2
+            mask = problem.allowed & ((problem.loss <= steps[middle]) | ~problem.taking_part[:, None])
+            plan = self.solve(mask, []) if problem.has_choice(mask) else None
+            nodes += plan.nodes if plan else 0
+            if plan is not None and plan.status != "limit":
+                found, high = plan, middle
+                continue
+            low = middle + 1
+            if plan is None:
+                # Nothing fits below a threshold that is proven too small.
+                proven = max(proven, middle + 1)
+        if found is None:
+            if proven < len(steps):
+                return replace(self.nothing(nodes), bound=float(steps[proven]))
+            raise problem.infeasible(self.budgets)
+        taken = problem.loss[np.arange(len(problem.loss)), np.maximum(found.choice, 0)][problem.taking_part]
+        worst = float(taken.max(initial=-math.inf)) if taken.size else 0.0
+        bound = min(worst, float(steps[min(proven, len(steps) - 1)]))
+        status: Status = "optimal" if bound == worst else "feasible"
+        gap = 0.0 if bound == worst else (worst - bound) / max(abs(worst), abs(bound))
+        return replace(
+            found,
+            objective=worst,
+            bound=bound,
+            gap=gap,
+            status=status,
+            nodes=nodes,
+            seconds=self.clock.seconds,
+        )
+
+    def solve(
+        self, allowed: NDArray[np.bool_], extra: list[tuple[NDArray[np.int64], int]]
+    ) -> Allocation | None:
+        """One call of the core; None when nothing fits."""
+        problem = self.problem
+        pairs = [problem.pair(name, budget) for name, budget in self.budgets.items()]
+        goal = "lexicographic" if self.objective == "lexicographic" else "sum"
+        status, chosen, value, bound, prices, nodes = _core.knapsack(
+            problem.loss, [*pairs, *extra], allowed, problem.groups, goal, self.clock.left, self.node_limit
+        )
+        if status == "infeasible":
+            return None
+        if status == "limit":
+            return replace(self.nothing(nodes), bound=bound)
+        choice = np.where(problem.taking_part, chosen.astype(np.int64), -1)
+        return Allocation(
+            choice=choice,
+            objective=value,
+            bound=bound,
+            gap=_gap(problem, choice, value, bound),
+            status=status,  # type: ignore[arg-type]
+            used={name: problem.used(name, choice) for name in problem.costs},
+            prices=dict(zip(self.budgets, prices, strict=False)),
+            nodes=nodes,
+            seconds=self.clock.seconds,
+        )
+
+    def nothing(self, nodes: int) -> Allocation:
+        """The answer when a limit came before any choice."""
+        choice = np.full(len(self.problem.loss), -1, np.int64)
+        prices = dict.fromkeys(self.budgets, 0.0)
+        return Allocation(
+            choice, math.inf, -math.inf, math.inf, "limit", {}, prices, nodes, self.clock.seconds
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +318,6 @@ def frontier(
     if budgets is not None:
         supported = _on_hull(totals, losses)
     return Frontier(totals, losses, supported, gaps, choices, time.perf_counter() - started)
-
-
-def _choice(problem: Problem, chosen: NDArray[np.uint32]) -> NDArray[np.int64]:
-    if chosen.size == 0:
-        return np.full(len(problem.loss), -1, np.int64)
-    return np.where(problem.taking_part, chosen.astype(np.int64), -1)
 
 
 def _gap(problem: Problem, choice: NDArray[np.int64], value: float, bound: float) -> float:

@@ -73,13 +73,22 @@ class Problem:
         n_groups = int(self.groups.max()) + 1
         sums = np.zeros((n_groups, table.shape[1]), table.dtype)
         np.add.at(sums, self.groups, table)
-        usable = np.ones(sums.shape, np.bool_)
-        np.logical_and.at(usable, self.groups, self.allowed)
+        usable = self._shared(self.allowed)
         if not (some := usable.any(axis=1)).all():
             members = np.flatnonzero(self.groups == int(np.argmin(some)))
             raise TableError(f"units {members.tolist()} are tied but share no allowed format")
         least = np.where(usable, sums, sums.max()).min(axis=1)
         return sum(int(value) for value in least) if table.dtype == np.int64 else math.fsum(least)
+
+    def has_choice(self, mask: NDArray[np.bool_]) -> bool:
+        """Whether every group has a format that `mask` [L, F] allows to all its units."""
+        return bool(self._shared(mask).any(axis=1).all())
+
+    def _shared(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Formats [groups, F] that all units of a group may take."""
+        shared = np.ones((int(self.groups.max()) + 1, mask.shape[1]), np.bool_)
+        np.logical_and.at(shared, self.groups, mask)
+        return shared
 
     def used(self, name: str, choice: NDArray[np.int64]) -> float:
         """Total of a cost under a choice [L]; an `int` for integer costs."""
