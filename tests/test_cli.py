@@ -10,7 +10,18 @@ import pytest
 from tap import proxies
 from tap.cli.app import run
 
-COMMANDS = ["collect", "score", "allocate", "frontier", "plan", "proxies", "report", "doctor"]
+COMMANDS = [
+    "demo",
+    "collect",
+    "measure",
+    "score",
+    "screen",
+    "allocate",
+    "frontier",
+    "proxies",
+    "report",
+    "doctor",
+]
 MODEL, DATA = "tap.demo:model", "tap.demo:calibration"
 
 

@@ -113,8 +113,9 @@ def measure_configs(
     model: nn.Module,
     batches: Any,
     *,
-    budgets: float | Sequence[float],
-    n: int,
+    budgets: float | Sequence[float] = (),
+    n: int = 0,
+    choices: NDArray[np.int64] | None = None,
     formats: Iterable[str | Format] | None = None,
     calibration: Any = None,
     lifts: bool = True,
@@ -130,7 +131,8 @@ def measure_configs(
     """Draw `n` configurations for each budget and measure each as a whole on the really quantized network.
 
     A budget is bytes, or up to 32 average bits (the bytes of the uniform format; between two formats in
-    proportion); each is one stratum. `around` holds plans, for example those of some proxies, as format
+    proportion); each is one stratum. `choices` [M, L], format indexes, are measured instead of drawn ones, as
+    one stratum. `around` holds plans, for example those of some proxies, as format
     indexes [L]. With `lifts`, weights are rounded with error compensation and batch-norm statistics are
     corrected, from `calibration` (256 samples; by default the first of `batches`), where that lowers the KL
     there; results without are kept beside. With
@@ -155,6 +157,7 @@ def measure_configs(
         batches,
         budgets=[float(one) for one in (budgets if isinstance(budgets, Sequence) else [budgets])],
         n=n,
+        choices=choices,
         formats=formats,
         calibration=calibration,
         lifts=lifts,

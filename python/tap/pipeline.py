@@ -7,17 +7,25 @@ model + data --collect--> LayerTable --proxy--> scores [L, F] --allocate(costs, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tap import costs as cost_models
-from tap.errors import PlanError
+from tap.configurations import Configurations
+from tap.errors import PlanError, TableError
 from tap.formats import parse_all
 from tap.plan import Plan, PlanFormat
 from tap.proxy import Proxy
+from tap.sensitivity import Sensitivity
 from tap.stats.table import LayerTable
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tap.stats.batches import Batches
 
 
 def make_plan(
@@ -74,6 +82,40 @@ def uniform_choice(plan: Plan) -> tuple[int, ...]:
         raise PlanError("no single format fits the budgets", hint="allow a coarser format")
     best = max(fitting, key=lambda index: (plan.formats[index].bits, -index))
     return (best,) * len(plan.units)
+
+
+def evaluate(
+    model: nn.Module,
+    choices: NDArray[np.int64],
+    batches: Batches,
+    *,
+    formats: Sequence[str],
+    calibration: Batches,
+    lifts: bool = True,
+    progress: bool = True,
+) -> Configurations:
+    """Loss (KL to full precision) and accuracy of really quantized networks, one a row of `choices`."""
+    from tap.configurations import measure_configs
+
+    return measure_configs(
+        model,
+        batches,
+        choices=np.asarray(choices, np.int64),
+        formats=formats,
+        calibration=calibration,
+        lifts=lifts,
+        progress=progress,
+    )
+
+
+def load_target(path: str | Path) -> Sensitivity | Configurations:
+    """What `tap measure` wrote, whichever of the two it is."""
+    try:
+        return Configurations.load(path)
+    except TableError as error:
+        if "not configurations" not in error.message:
+            raise
+    return Sensitivity.load(path)
 
 
 def _version() -> str:

@@ -1,18 +1,21 @@
-"""`tap collect`: what is read off a model and its data, once."""
+"""`tap collect` and `tap measure`: what is read off a model and its data, once."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tap.cli import options as o
 from tap.cli.console import is_interactive, say
+from tap.errors import BudgetError
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(collect)
+    app.command()(measure)
 
 
 def collect(
@@ -61,3 +64,72 @@ def collect(
         f"{len(table.samples)} samples",
         quiet=quiet,
     )
+
+
+def measure(
+    model: o.Model,
+    data: o.Data,
+    out: o.Out,
+    configs: Annotated[
+        int,
+        typer.Option("--configs", min=0, metavar="N", help="Measure N whole configurations at each budget."),
+    ] = 0,
+    budget: o.Budgets = None,
+    formats: o.Formats = None,
+    loss: Annotated[str, typer.Option("--loss", help="kl (no labels needed) or cross-entropy.")] = "kl",
+    samples: o.Samples = None,
+    device: o.Device = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="FILE", help="Journal to continue from, and to keep.")
+    ] = None,
+    seed: o.Seed = 0,
+    quiet: o.Quiet = False,
+) -> None:
+    """Measure the ground truth: each unit alone in each format, or whole configurations of equal size.
+
+    Example: tap measure tap.demo:model -d tap.demo:calibration --configs 40 -b 3bits -o c.safetensors
+    """
+    from tap.stats.batches import Batches
+    from tap.stats.sources import load_batches, load_model
+
+    network, batches = load_model(model), Batches(load_batches(data), samples=samples)
+    if device:
+        network.to(device)
+    progress = not quiet and is_interactive()
+    if configs:
+        from tap.configurations import measure_configs
+
+        measured = measure_configs(
+            network,
+            batches,
+            formats=o.split(formats),
+            budgets=[_bytes(text) for text in budget or ["3bits"]],
+            n=configs,
+            seed=seed,
+            resume=resume,
+            progress=progress,
+        )
+        measured.save(out)
+        say(f"{out}: {len(measured.loss)} configurations, noise ceiling {measured.ceiling:.3f}", quiet=quiet)
+        return
+    from tap.sensitivity import measure as measure_units
+
+    sensitivity = measure_units(
+        network, batches, formats=o.split(formats), loss=loss, seed=seed, resume=resume, progress=progress
+    )
+    sensitivity.save(out)
+    say(
+        f"{out}: {len(sensitivity.units)} units, {len(sensitivity.formats)} formats, "
+        f"noise ceiling {sensitivity.ceiling:.3f}",
+        quiet=quiet,
+    )
+
+
+def _bytes(text: str) -> float:
+    """A budget as `measure_configs` takes it: average bits of the uniform formats, or bytes."""
+    from tap.costs import Budget
+
+    parsed = Budget.parse(text)
+    if parsed.name not in ("bits", "bytes"):
+        raise BudgetError(f"'{text}' is not a size", hint="write 3bits or 12kB")
+    return float(parsed.amount)

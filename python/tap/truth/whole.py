@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tap.configurations import Configurations
-from tap.errors import ModelError
+from tap.errors import BudgetError, ModelError, TableError
 from tap.formats import Format, parse_all
 from tap.quantize.compensate import input_moments
 from tap.quantize.inputs import InputRanges
@@ -44,6 +44,7 @@ def measure_whole(
     *,
     budgets: Sequence[float],
     n: int,
+    choices: NDArray[np.int64] | None,
     formats: Iterable[str | Format] | None,
     calibration: Any,
     lifts: bool,
@@ -61,9 +62,13 @@ def measure_whole(
     layers = find_layers(model, data, exclude=exclude, include=include)
     cost = np.array([[f.stored_bytes(unit) for f in chosen] for unit in layers.units], np.int64)
     rng = np.random.default_rng(seed)
-    drawn = [
-        draw(cost, target_bytes(budget, cost, [f.bits for f in chosen]), n, rng, around) for budget in budgets
-    ]
+    if choices is None:
+        bits = [f.bits for f in chosen]
+        drawn = [draw(cost, target_bytes(budget, cost, bits), n, rng, around) for budget in budgets]
+    else:
+        drawn = [_given(choices, cost.shape)]
+    if not any(map(len, drawn)):
+        raise BudgetError("no configuration to measure", hint="give budgets and n, or choices")
     choice = np.concatenate([np.stack(group) for group in drawn])
     stratum = np.repeat(np.arange(len(drawn)), [len(group) for group in drawn])
     lifting = Batches(calibration if calibration is not None else data).limit(CALIBRATION) if lifts else None
@@ -106,6 +111,16 @@ def measure_whole(
         plain_loss=found[:, 2].mean(axis=1),
         plain_accuracy=found[:, 3].mean(axis=1),
     )
+
+
+def _given(choices: NDArray[np.int64], shape: tuple[int, ...]) -> list[NDArray[np.int64]]:
+    """The user's configurations, checked against the units and formats."""
+    found = np.asarray(choices)
+    units, formats = shape
+    fits = found.ndim == 2 and found.shape[1] == units and np.issubdtype(found.dtype, np.integer)
+    if not fits or not ((found >= 0) & (found < formats)).all():
+        raise TableError(f"choices must be format indexes [M, {units}], each 0 to {formats - 1}")
+    return list(found.astype(np.int64))
 
 
 def _key(choice: Any) -> str:
