@@ -113,7 +113,7 @@ def measure_configs(
     model: nn.Module,
     batches: Any,
     *,
-    budgets: float | Sequence[float] = (),
+    budgets: float | str | Sequence[float | str] = (),
     n: int = 0,
     choices: NDArray[np.int64] | None = None,
     formats: Iterable[str | Format] | None = None,
@@ -130,13 +130,13 @@ def measure_configs(
 ) -> Configurations:
     """Draw `n` configurations for each budget and measure each as a whole on the really quantized network.
 
-    A budget is bytes, or up to 32 average bits (the bytes of the uniform format; between two formats in
-    proportion); each is one stratum. `choices` [M, L], format indexes, are measured instead of drawn ones, as
-    one stratum. `around` holds plans, for example those of some proxies, as format
-    indexes [L]. With `lifts`, weights are rounded with error compensation and batch-norm statistics are
-    corrected, from `calibration` (256 samples; by default the first of `batches`), where that lowers the KL
-    there; results without are kept beside. With
-    `resume`, each finished configuration is in that file at once. The model comes back as it was.
+    A budget is text as `tap.costs.Budget` reads it (`3bits`, `12kB`, `int3`), or a number: bytes, or up to 32
+    nominal bits (the bytes of the uniform format; between two in proportion). Each is one stratum. `choices`
+    [M, L], format indexes, are measured instead of drawn ones, as one stratum. `around` holds plans, for
+    example those of some proxies, as format indexes [L]. With `lifts`, weights are rounded with error
+    compensation and batch-norm statistics are corrected, from `calibration` (256 samples; by default the first
+    of `batches`), where that lowers the KL there; results without are kept beside. With `resume`, each finished
+    configuration is in that file at once. The model comes back as it was.
 
     Raises:
         BudgetError, InfeasibleError: a budget that the formats cannot meet.
@@ -155,7 +155,7 @@ def measure_configs(
     return measure_whole(
         model,
         batches,
-        budgets=[float(one) for one in (budgets if isinstance(budgets, Sequence) else [budgets])],
+        budgets=[budgets] if isinstance(budgets, str | float | int) else list(budgets),
         n=n,
         choices=choices,
         formats=formats,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tap.errors import BudgetError, TableError
+from tap.errors import BudgetError, FormatError, TableError
 from tap.formats import Format, parse
 from tap.stats.units import Unit
 
@@ -150,13 +150,21 @@ class Budget:
     """`bytes`, `bops` or `latency`."""
     amount: float
     kind: str
-    """`bits` a weight, `percent` of the bytes at 16 bits a weight, or `total` (bytes, operations, ms)."""
+    """`bits` a weight, `percent` of the bytes at 16 bits a weight, `uniform` (the bytes of all units in one
+    format), or `total` (bytes, operations, ms)."""
+    format: str = ""
+    """The format of a `uniform` budget."""
 
     @staticmethod
     def parse(text: str) -> Budget:
-        """Read `4.25bits`, `12MB`, `12MiB`, `35%`, `bops=40G`, `latency=3.2ms`; else a `BudgetError`."""
+        """Read `4.25bits`, `12MB`, `12MiB`, `35%`, `int3`, `bops=40G`, `latency=3.2ms`; else a `BudgetError`.
+
+        `int3` is the size of the model with every unit in that format: what a uniform plan would take.
+        """
         name, separator, value = text.strip().rpartition("=")
         name = name.strip().lower() if separator else "bytes"
+        if name == "bytes" and (form := _format_named(value.strip())) is not None:
+            return Budget("bytes", form.bits, "uniform", form.name)
         found = _NUMBER.fullmatch(value.strip())
         if found is None:
             raise BudgetError(f"cannot read the budget '{text}'", hint=_FORMS)
@@ -186,6 +194,8 @@ class Budget:
         """
         if self.cost == "latency":
             return self.amount
+        if self.kind == "uniform":
+            return int(bytes(list(units), [self.format]).sum())
         weights = sum(unit.numel for unit in units)
         bits = {"bits": self.amount, "percent": self.amount / 100 * FULL_BITS}.get(self.kind)
         return math.floor(self.amount if bits is None else round(bits * weights / 8, 6))
@@ -206,7 +216,17 @@ def limits(budgets: Iterable[str | Budget], units: Sequence[Unit]) -> dict[str, 
     return found
 
 
-_FORMS = "write 4.25bits, 12MB, 35%, bops=40G or latency=3.2ms"
+_FORMS = "write 4.25bits, 12MB, 35%, int4, bops=40G or latency=3.2ms"
+
+
+def _format_named(text: str) -> Format | None:
+    """The format of that name, if there is one."""
+    if not text[:1].isalpha():
+        return None
+    try:
+        return parse(text)
+    except FormatError:
+        return None
 
 
 def _lookup(factors: Mapping[str, int], suffix: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -129,7 +129,7 @@ def screen(
         [load_target(path) for path in target],
         threads=threads,
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "proxy": name,
             "spearman": float(found.spearman[index]),
@@ -139,7 +139,7 @@ def screen(
         }
         for index, name in enumerate(sources)
     ]
-    rows.sort(key=lambda row: -np.nan_to_num(row["spearman"], nan=-2.0))
+    rows.sort(key=lambda row: -float(np.nan_to_num(row["spearman"], nan=-2.0)))
     show(rows[:top], as_json=as_json, quiet=quiet)
 
 

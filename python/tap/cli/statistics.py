@@ -9,7 +9,6 @@ import typer
 
 from tap.cli import options as o
 from tap.cli.console import is_interactive, say
-from tap.errors import BudgetError
 
 
 def add_to(app: typer.Typer) -> None:
@@ -103,7 +102,7 @@ def measure(
             network,
             batches,
             formats=o.split(formats),
-            budgets=[_bytes(text) for text in budget or ["3bits"]],
+            budgets=budget or ["3bits"],
             n=configs,
             seed=seed,
             resume=resume,
@@ -123,13 +122,3 @@ def measure(
         f"noise ceiling {sensitivity.ceiling:.3f}",
         quiet=quiet,
     )
-
-
-def _bytes(text: str) -> float:
-    """A budget as `measure_configs` takes it: average bits of the uniform formats, or bytes."""
-    from tap.costs import Budget
-
-    parsed = Budget.parse(text)
-    if parsed.name not in ("bits", "bytes"):
-        raise BudgetError(f"'{text}' is not a size", hint="write 3bits or 12kB")
-    return float(parsed.amount)

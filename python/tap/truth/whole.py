@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tap.configurations import Configurations
+from tap.costs import Budget
 from tap.errors import BudgetError, ModelError, TableError
 from tap.formats import Format, parse_all
 from tap.quantize.compensate import input_moments
@@ -42,7 +43,7 @@ def measure_whole(
     model: nn.Module,
     batches: Any,
     *,
-    budgets: Sequence[float],
+    budgets: Sequence[float | str],
     n: int,
     choices: NDArray[np.int64] | None,
     formats: Iterable[str | Format] | None,
@@ -63,8 +64,8 @@ def measure_whole(
     cost = np.array([[f.stored_bytes(unit) for f in chosen] for unit in layers.units], np.int64)
     rng = np.random.default_rng(seed)
     if choices is None:
-        bits = [f.bits for f in chosen]
-        drawn = [draw(cost, target_bytes(budget, cost, bits), n, rng, around) for budget in budgets]
+        targets = [_target(budget, layers, cost, chosen) for budget in budgets]
+        drawn = [draw(cost, target, n, rng, around) for target in targets]
     else:
         drawn = [_given(choices, cost.shape)]
     if not any(map(len, drawn)):
@@ -111,6 +112,16 @@ def measure_whole(
         plain_loss=found[:, 2].mean(axis=1),
         plain_accuracy=found[:, 3].mean(axis=1),
     )
+
+
+def _target(budget: float | str, layers: Layers, cost: NDArray[np.int64], formats: Sequence[Format]) -> float:
+    """Bytes of the stratum of a budget."""
+    if not isinstance(budget, str):
+        return target_bytes(float(budget), cost, [f.bits for f in formats])
+    parsed = Budget.parse(budget)
+    if parsed.cost != "bytes":
+        raise BudgetError(f"'{budget}' is not a size", hint="write 3bits, 12kB or int3")
+    return parsed.limit(layers.units)
 
 
 def _given(choices: NDArray[np.int64], shape: tuple[int, ...]) -> list[NDArray[np.int64]]:
