@@ -52,7 +52,7 @@ class Configurations:
     bytes: NDArray[np.int64]
     """[M]: exact stored bytes of all units."""
     ceiling: float
-    """Reliability of the ranking by loss within a stratum, by split halves, Spearman-Brown corrected."""
+    """Largest agreement to expect of any prediction within a stratum: root of the split-half reliability."""
     fingerprint: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
     plain_loss: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -134,9 +134,9 @@ def measure_configs(
     nominal bits (the bytes of the uniform format; between two in proportion). Each is one stratum. `choices`
     [M, L], format indexes, are measured instead of drawn ones, as one stratum. `around` holds plans, for
     example those of some proxies, as format indexes [L]. With `lifts`, weights are rounded with error
-    compensation and batch-norm statistics are corrected, from `calibration` (256 samples; by default the first
-    of `batches`), where that lowers the KL there; results without are kept beside. With `resume`, each finished
-    configuration is in that file at once. The model comes back as it was.
+    compensation and batch-norm statistics are corrected, from `calibration` (256 samples; by default the
+    first of `batches`), where that lowers the KL there; results without are kept beside. With `resume`, each
+    finished configuration is in that file at once. The model comes back as it was.
 
     Raises:
         BudgetError, InfeasibleError: a budget that the formats cannot meet.

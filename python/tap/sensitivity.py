@@ -42,7 +42,7 @@ class Sensitivity:
     stderr: NDArray[np.float64]
     """[L, F], by the bootstrap over samples."""
     ceiling: float
-    """Reliability of the ranking of units within a format, by split halves, Spearman-Brown corrected."""
+    """Largest agreement to expect of any prediction within a format: root of the split-half reliability."""
     fingerprint: str = ""
     """Identity of the model, as in its layer table."""
     meta: Mapping[str, Any] = field(default_factory=dict)

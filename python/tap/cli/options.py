@@ -51,7 +51,7 @@ Budgets = Annotated[
         "--budget",
         "-b",
         metavar="BUDGET",
-        help="4.25bits, 12MB, 35%, int4 (the size of all units in it), bops=40G ...; several, to keep all of them.",
+        help="4.25bits, 12MB, 35%, int4 (the size of all units in it), bops=40G ...; several hold together.",
         show_default=False,
     ),
 ]

@@ -43,11 +43,11 @@ def quantize(
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Quantize a model by plans and measure each: loss (KL to full precision) and top-1, with lifts and without.
+    """Quantize a model by plans and measure each: loss (KL to full precision), top-1, with and without lifts.
 
-    The lifts read the images of --data, without labels. With --out and one plan, the weights are written too.
+    The lifts read the images of --data, not their labels. --out writes the weights of one plan.
 
-    Example: tap quantize tap.demo:model --data tap.demo:calibration --eval tap.demo:evaluation --plan plan.json
+    Example: tap quantize tap.demo:model -d tap.demo:calibration -e tap.demo:evaluation --plan plan.json
     """
     from tap.plan import Plan
     from tap.stats.batches import Batches
@@ -62,7 +62,8 @@ def quantize(
     if device:
         network.to(device)
     calibration = Batches(load_batches(data))
-    judged = Batches(load_batches(evaluation), samples=samples) if evaluation else calibration.limit(samples)
+    judged = Batches(load_batches(evaluation)) if evaluation else calibration
+    judged = judged.limit(samples) if samples else judged
     rows = _measured(
         network, plans, uniform or [], calibration, judged, progress=not quiet and is_interactive()
     )

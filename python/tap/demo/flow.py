@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +28,10 @@ from tap.stats.table import LayerTable
 
 BITS = (2.25, 2.5, 3.0)
 """Budgets: the bytes of uniform formats with so many bits, in between in proportion."""
-RANDOM = 30
-"""Random configurations measured at each budget."""
+RANDOM = 40
+"""Random configurations measured at each budget: half to search on, half to compare proxies on."""
+JUDGED = 400
+"""Images that the truth is measured on, others than those that proxies read; labels are not used."""
 BEST, UNIFORM, CHANCE, FOUND = "best known plan", "uniform", "random (median)", "found by the search"
 Say = Callable[[str], None]
 
@@ -40,9 +42,10 @@ class Row:
 
     name: str
     agreement: float
-    """Spearman with measured configurations of equal bytes, relative to the noise ceiling; NaN for plans."""
+    """Spearman with measured configurations of equal bytes that the search did not see, relative to the noise
+    ceiling; NaN for plans."""
     loss: tuple[float, ...]
-    """KL to full precision on the calibration images."""
+    """KL to full precision on the judged images."""
     accuracy: tuple[float, ...]
     """Top-1 on the evaluation images, with batch-norm correction."""
     plain: tuple[float, ...]
@@ -75,30 +78,44 @@ def run(*, seed: int = 0, programs: int = 2000, say: Say = print, progress: bool
     """All steps on the digits; the same seed gives the same table."""
     with _one_thread():
         model, calibration, evaluation = network(), Batches(digits("calib")), Batches(digits("eval"))
+        judged = Batches(digits("train"), samples=JUDGED)
         table = collect(model, calibration, seed=seed, progress=progress)
         counts = f"{len(table.units)} units, {len(table.formats)} formats"
         say(f"collect    {counts}, {calibration.n_samples} images")
-        sensitivity = measure(model, calibration, progress=progress)
+        sensitivity = measure(model, judged, progress=progress)
         say(f"measure    each unit alone in each format; noise ceiling {sensitivity.ceiling:.2f}")
-        truth = measure_configs(model, calibration, budgets=BITS, n=RANDOM, seed=seed, progress=progress)
+        truth = measure_configs(
+            model, judged, calibration=calibration, budgets=BITS, n=RANDOM, seed=seed, progress=progress
+        )
         say(f"measure    {len(truth.loss)} configurations at equal bytes; noise ceiling {truth.ceiling:.2f}")
         sources = {name: library.source(name) for name in library.names()}
-        agreement = _agreement(sources, table, truth)
+        seen, unseen = _half(truth, 0), _half(truth, 1)
+        agreement = _agreement(sources, table, unseen)
         best = max(agreement, key=lambda name: np.nan_to_num(agreement[name], nan=-2.0))
         say(f"score      {len(sources)} named proxies; best agreement {agreement[best]:.2f} ({best})")
-        sources[FOUND] = found = _search(table, truth, seed=seed, programs=programs)
-        agreement = _agreement(sources, table, truth)
-        say(f"search     random programs and genetic variation; best agreement {agreement[FOUND]:.2f}")
+        sources[FOUND] = found = _search(table, seen, seed=seed, programs=programs)
+        agreement = _agreement(sources, table, unseen)
+        say(
+            f"search     random programs and genetic variation on the other half of the configurations; "
+            f"agreement {agreement[FOUND]:.2f}"
+        )
         plans = _plans(sources, table)
         say(f"allocate   {sum(map(len, plans.values()))} plans, each proven the best for its proxy and size")
-        rows, full = _measured(model, plans, truth, agreement, calibration, evaluation, progress=progress)
+        data = (calibration, judged, evaluation)
+        rows, full = _measured(model, plans, truth, agreement, data, progress=progress)
         say(f"quantize   {len(rows)} rows, {evaluation.n_samples} images; full precision {full:.4f}")
-        judged = [row for row in rows if row.name in plans]
-        winner = min(judged, key=lambda row: float(np.mean(row.loss)))
+        winner = min((row for row in rows if row.name in plans), key=lambda row: float(np.mean(row.loss)))
         drawn = dict.fromkeys((winner.name, best, FOUND, "sqnr"))
         shown = {name: Proxy(sources[name]).score(table) for name in drawn}
     chosen = dict(zip(BITS, plans[winner.name], strict=True))
     return Demo(tuple(rows), chosen, sensitivity, truth, found, shown, full)
+
+
+def _half(truth: Configurations, which: int) -> Configurations:
+    """Every second configuration."""
+    kept = slice(which, None, 2)
+    arrays = ("choice", "loss", "accuracy", "stderr", "stratum", "bytes", "plain_loss", "plain_accuracy")
+    return replace(truth, **{name: getattr(truth, name)[kept] for name in arrays})
 
 
 def _agreement(sources: Mapping[str, str], table: LayerTable, truth: Configurations) -> dict[str, float]:
@@ -133,12 +150,12 @@ def _measured(
     plans: Mapping[str, list[Plan]],
     truth: Configurations,
     agreement: Mapping[str, float],
-    calibration: Batches,
-    evaluation: Batches,
+    data: tuple[Batches, Batches, Batches],
     *,
     progress: bool,
 ) -> tuple[list[Row], float]:
     """Every plan, the uniform ones and the random ones, really quantized and measured; each choice once."""
+    calibration, judged, evaluation = data
     uniform = [uniform_choice(plan) for plan in next(iter(plans.values()))]
     wanted = {name: [plan.choice for plan in some] for name, some in plans.items()} | {UNIFORM: uniform}
     known = {tuple(map(int, row)): float(loss) for row, loss in zip(truth.choice, truth.loss, strict=True)}
@@ -147,10 +164,10 @@ def _measured(
     formats = list(truth.formats)
     fresh = [choice for choice in every if choice not in known]
     if fresh:
-        on_calibration = evaluate(
-            model, np.array(fresh), calibration, formats=formats, calibration=calibration, progress=progress
-        )
-        known |= dict(zip(fresh, on_calibration.loss.tolist(), strict=True))
+        losses = evaluate(
+            model, np.array(fresh), judged, formats=formats, calibration=calibration, progress=progress
+        ).loss
+        known |= dict(zip(fresh, losses.tolist(), strict=True))
     best = [
         min([*strata[k], *(some[k] for some in wanted.values())], key=lambda choice: known[choice])
         for k in range(len(BITS))

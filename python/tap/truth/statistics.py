@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,18 +31,19 @@ def halves(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def ceiling(samples: NDArray[np.float64], groups: NDArray[np.int64], seed: int = 0) -> float:
-    """Reliability of the truth: how well its own halves agree, corrected to the full number of samples.
+    """The largest agreement to expect of any prediction with a truth measured on so few samples.
 
     `samples` is [N, n] for n items in `groups` [n]. Over 40 random halvings of the N samples, Spearman's r of
-    the two halves' means is taken within each group and averaged; 2 r / (1 + r) (Spearman 1910, Brown 1910)
-    is the reliability of the whole. No prediction is expected to agree with the truth better than the square
-    root of this. NaN for fewer than four samples or when no group has three items that differ.
+    the two halves' means is taken within each group and averaged. 2 r / (1 + r) is the reliability of the
+    whole (Spearman 1910, Brown 1910), and its square root the correlation of the measured values with the
+    true ones, which not even the true values would pass. 0 when the halves do not agree at all; NaN for fewer
+    than four samples or when no group has three items that differ.
 
     >>> rng = np.random.default_rng(0)
     >>> items, noise = np.arange(20.0), rng.normal(size=(500, 20))
     >>> bool(ceiling(items + 0.01 * noise, np.zeros(20, int)) > 0.999)
     True
-    >>> bool(abs(ceiling(noise, np.zeros(20, int))) < 0.6)
+    >>> bool(ceiling(noise, np.zeros(20, int)) < 0.8)
     True
     """
     n = len(samples)
@@ -61,4 +64,4 @@ def ceiling(samples: NDArray[np.float64], groups: NDArray[np.int64], seed: int =
     if not len(values):
         return float("nan")
     r = float(values.mean())
-    return 2 * r / (1 + r) if r > -1 else -1.0
+    return math.sqrt(2 * r / (1 + r)) if r > 0 else 0.0
