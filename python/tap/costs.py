@@ -143,7 +143,7 @@ class Budget:
     """One budget as the user wrote it.
 
     >>> Budget.parse("4.25bits"), Budget.parse("bops=40G").amount
-    (Budget(cost='bytes', amount=4.25, kind='bits'), 40000000000.0)
+    (Budget(cost='bytes', amount=4.25, kind='bits', format=''), 40000000000.0)
     """
 
     cost: str

@@ -23,8 +23,6 @@ from tap.sensitivity import Sensitivity
 from tap.stats.table import LayerTable
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from tap.stats.batches import Batches
 
 
@@ -85,7 +83,7 @@ def uniform_choice(plan: Plan) -> tuple[int, ...]:
 
 
 def evaluate(
-    model: nn.Module,
+    model: Any,
     choices: NDArray[np.int64],
     batches: Batches,
     *,

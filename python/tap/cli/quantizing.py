@@ -50,6 +50,8 @@ def quantize(
     Example: tap quantize tap.demo:model -d tap.demo:calibration -e tap.demo:evaluation --plan plan.json
     """
     from tap.plan import Plan
+    from tap.quantize import quantize as quantized
+    from tap.quantize import save_weights
     from tap.stats.batches import Batches
     from tap.stats.sources import load_batches, load_model
 
@@ -69,7 +71,7 @@ def quantize(
     )
     show(rows, as_json=as_json, quiet=quiet)
     if out is not None:
-        _write(network, next(iter(plans.values())), calibration, out)
+        save_weights(quantized(network, next(iter(plans.values())), data=calibration), out)
         say(f"{out}: weights on the grid of their formats, as float tensors", quiet=quiet)
 
 
@@ -110,20 +112,3 @@ def _measured(
         }
         for index, name in enumerate(wanted)
     ]
-
-
-def _write(network: Any, plan: Any, calibration: Any, out: Path) -> None:
-    """The state of the quantized model as one safetensors file, under the names of the original."""
-    from safetensors.torch import save_file
-    from torch.nn.utils import parametrize
-
-    from tap.files import written_whole
-    from tap.quantize import quantize as put_in
-
-    small = put_in(network, plan, data=calibration)
-    for module in small.modules():
-        for name in list(getattr(module, "parametrizations", {})):
-            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-    state = {name: tensor.detach().clone().contiguous() for name, tensor in small.state_dict().items()}
-    with written_whole(out) as temporary:
-        save_file(state, temporary)
