@@ -11,6 +11,9 @@ use tap_core::dsl::{Compiler, Limits, Program, Schema, Table};
 use tap_core::screen::{Pair, Screen, Truth};
 
 fn main() {
+    let (programs, children) = (random_programs(PROGRAMS, 3), offspring(PROGRAMS, 4));
+    let mean = |programs: &[String]| programs.iter().map(String::len).sum::<usize>() / programs.len();
+    println!("{} characters a random program, {} an offspring", mean(&programs), mean(&children));
     divan::main();
 }
 

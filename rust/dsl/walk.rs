@@ -92,12 +92,7 @@ fn columns(instruction: &Instruction, table: &Table, values: &[Value]) -> Value 
 
 /// Any elementwise operator on operands of the output's length.
 pub(super) fn elementwise(op: Op, a: Operand, b: Operand, c: Operand, out: &mut [f64]) {
-    match (op.operands(), a) {
-        (1, Operand::Slice(x)) => kernels::unary(op, x, out),
-        (1, Operand::Splat(x)) => out.fill(kernels::scalar(op, [x, 0.0, 0.0])),
-        (2, _) => kernels::binary(op, a, b, out),
-        _ => kernels::ternary(op, a, b, c, out),
-    }
+    kernels::elementwise(op, [a, b, c], out);
 }
 
 fn across(instruction: &Instruction, table: &Table, values: &[Value]) -> Value {

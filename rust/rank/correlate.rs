@@ -1,27 +1,7 @@
 //! Spearman's rho and Kendall's tau-b of one sorted row against a target, both in exact integers.
 
 use super::order::Order;
-use super::target::{Target, centred, pairs};
-
-/// Spearman's rho: Pearson correlation of average ranks.
-///
-/// With centred double ranks d (smaller minus larger values) the means vanish and rho = sum d t / sqrt(sum d^2 sum t^2),
-/// which needs no rounding before the division.
-pub fn spearman(order: &Order, target: &Target) -> f64 {
-    let len = target.len();
-    let (mut product, mut spread) = (0_i128, 0_i128);
-    for (start, members) in order.groups() {
-        let double = i128::from(centred(start, members.len(), len));
-        let sum: i64 = members.iter().filter_map(|&member| target.double.get(member as usize)).sum();
-        product += double * i128::from(sum);
-        spread += double * double * members.len() as i128;
-    }
-    if !target.usable || spread == 0 {
-        return f64::NAN;
-    }
-    // One root of the product, so that equal spreads cancel and perfect agreement is 1 to the last bit.
-    product as f64 / (spread as f64 * target.spread as f64).sqrt()
-}
+use super::target::{Target, pairs};
 
 /// Buffers of the merge sort that counts inversions.
 #[derive(Default)]
@@ -39,7 +19,10 @@ pub fn kendall(order: &Order, target: &Target, buffers: &mut Inversions) -> f64 
     tau(discordant, tied, tied_both, target)
 }
 
-/// Spearman's rho from the sums of products and of squares; NaN where it is not defined.
+/// Spearman's rho, Pearson's correlation of average ranks, from sums of products and of squares; NaN where undefined.
+///
+/// With centred double ranks d (smaller minus larger values) the means vanish and rho = sum d t / sqrt(sum d^2 sum t^2),
+/// which needs no rounding before the division. One root of the product: equal spreads cancel, perfect agreement is 1.
 #[inline(always)]
 pub(super) fn rho(product: i128, spread: i128, target: &Target) -> f64 {
     if !target.usable || spread == 0 {

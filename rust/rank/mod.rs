@@ -7,6 +7,7 @@ mod batch;
 mod correlate;
 mod lanes;
 mod order;
+mod tables;
 mod target;
 mod topk;
 mod weighted;
@@ -17,16 +18,27 @@ pub use target::Target;
 
 /// Spearman's rho of each row, average ranks for ties.
 pub fn spearman(rows: &[f64], target: &Target, out: &mut [f64]) {
-    if target.len() <= SHORT {
-        return side_by_side(rows, target, out, |agreement| agreement.spearman);
-    }
-    each_row(rows, target, out, |_, order| correlate::spearman(order, target));
+    let mut ranker = Ranker::default();
+    side_by_side(
+        rows,
+        target,
+        out,
+        |rows, found| ranker.spearman(rows, target, found),
+        |found| found.spearman,
+    );
 }
 
 /// Kendall's tau-b of each row, in n log n.
 pub fn kendall(rows: &[f64], target: &Target, out: &mut [f64]) {
     if target.len() <= SHORT {
-        return side_by_side(rows, target, out, |agreement| agreement.kendall);
+        let mut ranker = Ranker::default();
+        return side_by_side(
+            rows,
+            target,
+            out,
+            |rows, found| ranker.agree(rows, target, found),
+            |found| found.kendall,
+        );
     }
     let mut buffers = correlate::Inversions::default();
     each_row(rows, target, out, |_, order| correlate::kendall(order, target, &mut buffers));
@@ -35,13 +47,19 @@ pub fn kendall(rows: &[f64], target: &Target, out: &mut [f64]) {
 /// Up to here everything about a row is found faster than one thing by itself in longer rows.
 const SHORT: usize = 64;
 
-/// One number of each agreement, many short rows at a time.
-fn side_by_side(rows: &[f64], target: &Target, out: &mut [f64], read: impl Fn(&Agreement) -> f64) {
+/// One number of each agreement, many rows at a time.
+fn side_by_side(
+    rows: &[f64],
+    target: &Target,
+    out: &mut [f64],
+    mut agree: impl FnMut(&[f64], &mut [Agreement]),
+    read: impl Fn(&Agreement) -> f64,
+) {
     const ROWS: usize = 256;
-    let (mut ranker, mut found) = (Ranker::default(), [Agreement::NONE; ROWS]);
+    let mut found = [Agreement::NONE; ROWS];
     for (rows, out) in rows.chunks(ROWS * target.len().max(1)).zip(out.chunks_mut(ROWS)) {
         let found = found.get_mut(..out.len()).unwrap_or_default();
-        ranker.agree(rows, target, found);
+        agree(rows, found);
         out.iter_mut().zip(found).for_each(|(out, agreement)| *out = read(agreement));
     }
 }

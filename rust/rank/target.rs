@@ -1,6 +1,7 @@
 //! The row that others are compared with, prepared once.
 
 use super::order::Order;
+use super::tables::Tables;
 
 /// A target row with its ranks, ties and order.
 pub struct Target {
@@ -12,25 +13,14 @@ pub struct Target {
     pub(super) spread: i128,
     /// Dense rank of each value: equal values share it, the smallest has 0.
     pub(super) dense: Vec<u32>,
-    /// For a target of up to 64 values, each value's part in what is counted of a row without ties.
-    pub(super) places: Vec<Place>,
+    /// For a target that is not too long, what is looked up by place.
+    pub(super) tables: Option<Box<Tables>>,
     /// Pairs of equal values.
     pub(super) tied: i128,
     /// The ascending order of the values.
     pub(super) order: Order,
     /// False when a value is a NaN or all are equal: no correlation is defined.
     pub(super) usable: bool,
-}
-
-/// What a row without ties needs to know of one value of a short target.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
-    /// As in `Target::double`.
-    pub double: i64,
-    /// The bit of this value, in the order of the target.
-    pub own: u64,
-    /// The bits of all larger values.
-    pub above: u64,
 }
 
 impl Target {
@@ -43,7 +33,7 @@ impl Target {
             double: vec![0; len],
             spread: 0,
             dense: vec![0; len],
-            places: Vec::new(),
+            tables: None,
             tied: 0,
             order: Order::default(),
             usable: false,
@@ -65,25 +55,8 @@ impl Target {
             target.tied += pairs(members.len());
         }
         target.usable = target.order.ends.len() > 1;
-        if len <= 64 {
-            target.places = target.short_places();
-        }
+        target.tables = Tables::new(&target.order, len);
         target
-    }
-
-    fn short_places(&self) -> Vec<Place> {
-        let mut places = vec![Place::default(); self.len()];
-        for (start, members) in self.order.groups() {
-            let end = start + members.len();
-            for (at, &member) in (start..).zip(members) {
-                if let Some(place) = places.get_mut(member as usize) {
-                    place.double = centred(start, members.len(), self.len());
-                    place.own = 1 << at;
-                    place.above = u64::MAX.checked_shl(end as u32).unwrap_or(0);
-                }
-            }
-        }
-        places
     }
 
     /// False when a value is a NaN or all are equal: then no correlation is defined.

@@ -1,12 +1,24 @@
 //! The values of a graph over one table, computed in order into columns that are used again.
+//!
+//! A column is [L], or format-major [F][L], each row padded to a whole number of vectors, so that no loop has a rest;
+//! what stands in the pads is of no matter. The whole graph is computed within one choice of the machine's vectors.
+
+use pulp::{Arch, Simd, WithSimd};
 
 use super::graph::{Graph, NONE, Node};
 use crate::dsl::kernels::{self, Operand};
 use crate::dsl::{Axes, Class, Instruction, Op, Table};
 
+/// Numbers in the widest vector of any machine.
+const LANES: usize = 8;
+
 /// Registers: columns that nodes are computed into, each free again after its node's last use.
 #[derive(Default)]
 pub struct Columns {
+    units: usize,
+    /// Units and their pad.
+    stride: usize,
+    formats: usize,
     registers: Vec<Vec<f64>>,
     free: Vec<u32>,
     /// The register of each node, or `NONE`.
@@ -16,32 +28,48 @@ pub struct Columns {
     sorted: Vec<f64>,
 }
 
+/// The scores of one program as they lie in a column.
+pub struct Scores<'a> {
+    column: &'a [f64],
+    units: usize,
+    stride: usize,
+}
+
+impl Scores<'_> {
+    /// The scores of all units, format after format.
+    #[inline(always)]
+    pub fn rows(&self) -> impl Iterator<Item = &[f64]> {
+        self.column.chunks_exact(self.stride).filter_map(|row| row.get(..self.units))
+    }
+}
+
 impl Columns {
-    /// Computes every node of the graph; `score` gets the values of those that are scores, with their owners.
-    ///
-    /// Columns are [L], or format-major [F][L] where the node has formats.
-    pub fn run(&mut self, graph: &Graph, table: &Table, mut score: impl FnMut(u32, &[f64])) {
+    /// Computes the nodes that some score needs; `score` gets the values of those that are scores, with their owners.
+    pub fn run(&mut self, graph: &Graph, table: &Table, score: impl FnMut(u32, Scores)) {
+        self.units = table.units();
+        self.stride = table.units().next_multiple_of(LANES);
+        self.formats = table.formats();
         self.free.clear();
         self.free.extend((0..self.registers.len() as u32).rev());
         self.held.clear();
         self.held.resize(graph.nodes().len(), NONE);
-        let (units, formats) = (table.units(), table.formats());
-        let mut whole = Vec::new();
+        Arch::new().dispatch(Run { columns: self, graph, table, score });
+    }
+
+    #[inline(always)]
+    fn run_here(&mut self, graph: &Graph, table: &Table, mut score: impl FnMut(u32, Scores)) {
         for (place, node) in graph.nodes().iter().enumerate() {
             let instruction = node.instruction;
-            if instruction.op.class() != Class::Leaf {
+            if !node.live {
+                continue;
+            }
+            if instruction.op != Op::Const {
                 self.compute(graph, table, place, instruction);
             }
-            if node.owner != NONE {
-                let column = match self.operand(graph, table, place as u32) {
-                    Operand::Slice(column) => column,
-                    Operand::Splat(number) => {
-                        whole.clear();
-                        whole.resize(units * formats, number);
-                        &whole
-                    }
-                };
-                score(node.owner, column);
+            if node.owner != NONE
+                && let Operand::Slice(column) = self.operand(graph, place as u32)
+            {
+                score(node.owner, Scores { column, units: self.units, stride: self.stride });
             }
             for operand in instruction.operands() {
                 self.release(graph, *operand, place as u32);
@@ -69,15 +97,14 @@ impl Columns {
             self.registers.len() as u32 - 1
         });
         let mut out = self.registers.get_mut(register as usize).map(std::mem::take).unwrap_or_default();
-        let length = length_of(instruction.axes, table);
+        let length = self.stride * if instruction.axes.contains(Axes::FORMAT) { self.formats } else { 1 };
         if out.len() != length {
-            out.clear();
             out.resize(length, 0.0);
         }
         match instruction.op.class() {
-            Class::Leaf => {}
-            Class::Elementwise => self.elementwise(graph, table, instruction, &mut out),
-            Class::Network => self.network(graph, table, instruction, &mut out),
+            Class::Leaf => self.input(table, instruction.args[0] as u16, &mut out),
+            Class::Elementwise => self.elementwise(graph, instruction, &mut out),
+            Class::Network => self.network(graph, instruction, &mut out),
             Class::Reduction => self.reduction(graph, table, instruction, &mut out),
         }
         if let Some(slot) = self.registers.get_mut(register as usize) {
@@ -88,16 +115,12 @@ impl Columns {
         }
     }
 
-    /// The values of a node that was computed, or that the table holds.
+    /// The values of a node that was computed.
     #[inline(always)]
-    fn operand<'a>(&'a self, graph: &Graph, table: &'a Table, node: u32) -> Operand<'a> {
-        let Some(Node { instruction, .. }) = graph.nodes().get(node as usize) else {
-            return Operand::Splat(f64::NAN);
-        };
-        match instruction.op {
-            Op::Const => Operand::Splat(instruction.number),
-            Op::Input => {
-                table.column(instruction.args[0] as u16).map_or(Operand::Splat(f64::NAN), Operand::Slice)
+    fn operand(&self, graph: &Graph, node: u32) -> Operand<'_> {
+        match graph.nodes().get(node as usize) {
+            Some(Node { instruction, .. }) if instruction.op == Op::Const => {
+                Operand::Splat(instruction.number)
             }
             _ => {
                 let register = self.held.get(node as usize).and_then(|at| self.registers.get(*at as usize));
@@ -106,53 +129,70 @@ impl Columns {
         }
     }
 
+    /// The part of one format; a column without formats is the same in all.
     #[inline(always)]
-    fn elementwise(&self, graph: &Graph, table: &Table, instruction: Instruction, out: &mut [f64]) {
-        let [a, b, c] = instruction.args;
-        let count = instruction.op.operands();
-        let a = self.operand(graph, table, a);
-        let b = if count > 1 { self.operand(graph, table, b) } else { Operand::Splat(0.0) };
-        let c = if count > 2 { self.operand(graph, table, c) } else { Operand::Splat(0.0) };
-        let fits =
-            |operand: &Operand| !matches!(operand, Operand::Slice(column) if column.len() != out.len());
-        if fits(&a) && fits(&b) && fits(&c) {
-            return apply(instruction.op, count, [a, b, c], out);
-        }
-        // Some operand lacks the formats that another has.
-        for (format, out) in out.chunks_exact_mut(table.units()).enumerate() {
-            apply(
-                instruction.op,
-                count,
-                [a, b, c].map(|operand| of_format(operand, format, table.units())),
-                out,
-            );
+    fn of_format<'a>(&self, operand: Operand<'a>, format: usize) -> Operand<'a> {
+        match operand {
+            Operand::Slice(column) if column.len() > self.stride => {
+                let row = column.get(format * self.stride..(format + 1) * self.stride);
+                Operand::Slice(row.unwrap_or_default())
+            }
+            operand => operand,
         }
     }
 
-    fn network(&mut self, graph: &Graph, table: &Table, instruction: Instruction, out: &mut [f64]) {
-        let mut order = std::mem::take(&mut self.order);
-        let units = table.units();
-        let number;
-        let column = match self.operand(graph, table, instruction.args[0]) {
-            Operand::Slice(column) => column,
-            Operand::Splat(value) => {
-                number = vec![value; out.len()];
-                &number
-            }
-        };
-        for (column, out) in column.chunks_exact(units).zip(out.chunks_exact_mut(units)) {
-            kernels::network(instruction.op, column, out, &mut order);
+    fn input(&self, table: &Table, id: u16, out: &mut [f64]) {
+        let Some(column) = table.column(id) else { return out.fill(f64::NAN) };
+        for (row, out) in column.chunks_exact(self.units).zip(out.chunks_exact_mut(self.stride)) {
+            out.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
         }
-        self.order = order;
+    }
+
+    #[inline(always)]
+    fn elementwise(&self, graph: &Graph, instruction: Instruction, out: &mut [f64]) {
+        let count = instruction.op.operands();
+        let mut operands = [Operand::Splat(0.0); 3];
+        let mut fits = true;
+        for (operand, id) in operands.iter_mut().zip(instruction.args).take(count) {
+            *operand = self.operand(graph, id);
+            fits &= !matches!(operand, Operand::Slice(column) if column.len() != out.len());
+        }
+        // Where some operand lacks the formats that another has, each format goes by itself.
+        let rows = if fits { out.len() } else { self.stride };
+        for (format, out) in out.chunks_exact_mut(rows).enumerate() {
+            let operands =
+                if fits { operands } else { operands.map(|operand| self.of_format(operand, format)) };
+            kernels::elementwise_here(instruction.op, operands, out);
+        }
+    }
+
+    #[inline(always)]
+    fn network(&mut self, graph: &Graph, instruction: Instruction, out: &mut [f64]) {
+        let (mut order, mut row) = (std::mem::take(&mut self.order), std::mem::take(&mut self.row));
+        let operand = self.operand(graph, instruction.args[0]);
+        for (format, out) in out.chunks_exact_mut(self.stride).enumerate() {
+            let column = match self.of_format(operand, format) {
+                Operand::Slice(column) => column,
+                Operand::Splat(value) => {
+                    row.clear();
+                    row.resize(self.units, value);
+                    &row
+                }
+            };
+            if let (Some(column), Some(out)) = (column.get(..self.units), out.get_mut(..self.units)) {
+                kernels::network_here(instruction.op, column, out, &mut order);
+            }
+        }
+        (self.order, self.row) = (order, row);
     }
 
     /// A reduction of formats, unit by unit: columns have no other axis.
     fn reduction(&mut self, graph: &Graph, table: &Table, instruction: Instruction, out: &mut [f64]) {
         let (mut row, mut sorted) = (std::mem::take(&mut self.row), std::mem::take(&mut self.sorted));
-        if let Operand::Slice(column) = self.operand(graph, table, instruction.args[0]) {
-            for (unit, out) in out.iter_mut().enumerate() {
+        if let Operand::Slice(column) = self.operand(graph, instruction.args[0]) {
+            for (unit, out) in out.iter_mut().enumerate().take(self.units) {
                 row.clear();
-                row.extend(column.iter().skip(unit).step_by(table.units()));
+                row.extend(column.iter().skip(unit).step_by(self.stride));
                 let scale = table.scale(instruction.reduce, unit);
                 *out = kernels::reduce(instruction.op, &row, scale, instruction.number, &mut sorted);
             }
@@ -163,27 +203,18 @@ impl Columns {
     }
 }
 
-fn length_of(axes: Axes, table: &Table) -> usize {
-    table.units() * if axes.contains(Axes::FORMAT) { table.formats() } else { 1 }
+struct Run<'a, F> {
+    columns: &'a mut Columns,
+    graph: &'a Graph,
+    table: &'a Table,
+    score: F,
 }
 
-/// The part of one format; a column without formats is the same in all.
-#[inline(always)]
-fn of_format(operand: Operand, format: usize, units: usize) -> Operand {
-    match operand {
-        Operand::Slice(column) if column.len() > units => {
-            Operand::Slice(column.get(format * units..(format + 1) * units).unwrap_or_default())
-        }
-        operand => operand,
-    }
-}
+impl<F: FnMut(u32, Scores)> WithSimd for Run<'_, F> {
+    type Output = ();
 
-#[inline(always)]
-fn apply(op: Op, count: usize, [a, b, c]: [Operand; 3], out: &mut [f64]) {
-    match (count, a) {
-        (1, Operand::Slice(column)) => kernels::unary(op, column, out),
-        (1, Operand::Splat(number)) => out.fill(kernels::scalar(op, [number, 0.0, 0.0])),
-        (2, _) => kernels::binary(op, a, b, out),
-        _ => kernels::ternary(op, a, b, c, out),
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        self.columns.run_here(self.graph, self.table, self.score);
     }
 }

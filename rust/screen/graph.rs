@@ -10,8 +10,10 @@ pub const NONE: u32 = u32::MAX;
 pub struct Node {
     /// What computes it; its operands are nodes before it.
     pub instruction: Instruction,
-    /// The last node that reads it; its own place when none does.
+    /// The last live node that reads it; its own place when none does.
     pub last_use: u32,
+    /// Whether some score needs it.
+    pub live: bool,
     /// The first program whose score it is, or `NONE`.
     pub owner: u32,
 }
@@ -127,6 +129,23 @@ impl Graph {
         }
     }
 
+    /// Finds which values the scores need, and where each is read last.
+    pub fn settle(&mut self) {
+        for place in (0..self.nodes.len()).rev() {
+            let Some(node) = self.nodes.get_mut(place) else { continue };
+            node.live |= node.owner != NONE;
+            if !node.live {
+                continue;
+            }
+            let instruction = node.instruction;
+            for operand in instruction.operands() {
+                if let Some(read) = self.nodes.get_mut(*operand as usize).filter(|read| !read.live) {
+                    (read.live, read.last_use) = (true, place as u32);
+                }
+            }
+        }
+    }
+
     fn find_or_insert(&mut self, instruction: Instruction, hash: Hash) -> u32 {
         let found = self.find(hash);
         if found == NONE { self.insert(instruction, hash) } else { found }
@@ -151,12 +170,7 @@ impl Graph {
     #[inline(always)]
     fn insert(&mut self, instruction: Instruction, hash: Hash) -> u32 {
         let node = self.nodes.len() as u32;
-        for operand in instruction.operands() {
-            if let Some(read) = self.nodes.get_mut(*operand as usize) {
-                read.last_use = node;
-            }
-        }
-        self.nodes.push(Node { instruction, last_use: node, owner: NONE });
+        self.nodes.push(Node { instruction, last_use: node, live: false, owner: NONE });
         self.hashes.push(hash);
         let mask = self.slots.len().wrapping_sub(1);
         let mut at = hash.low as usize & mask;

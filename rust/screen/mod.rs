@@ -1,11 +1,12 @@
 //! Many programs, a few tables with their truths: each program compiled, run, ranked and judged.
 //!
-//! In reading order: `truth` (what scores are compared with, `regret` as well), `graph` (the programs of a tile as shared values),
+//! In reading order: `truth` (what scores are compared with, by `predict` and `regret`), `graph` (the programs of a tile as shared values),
 //! `columns` (computing them), `tile` (from text to marks), and here the threads over tiles. Results do not depend on
 //! the number of threads or the size of a tile.
 
 mod columns;
 mod graph;
+mod predict;
 mod regret;
 mod tile;
 mod truth;

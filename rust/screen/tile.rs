@@ -80,10 +80,13 @@ impl Tiles {
                 Ok(()) => self.alone(first, pairs, limits, place, done),
             }
         }
+        self.graph.settle();
         for (at, pair) in (first..).zip(pairs) {
             self.batch.begin(pair);
             let (batch, columns) = (&mut self.batch, &mut self.columns);
-            columns.run(&self.graph, pair.table, |owner, scores| batch.take(pair, at, owner, scores, done));
+            columns.run(&self.graph, pair.table, |owner, scores| {
+                batch.take(pair, at, owner, scores.rows(), done)
+            });
             self.batch.flush(pair, at, done);
         }
     }
@@ -108,7 +111,7 @@ impl Tiles {
             match scores(&self.program, pair, limits, &mut self.scratch) {
                 Ok(scores) => {
                     self.batch.begin(pair);
-                    self.batch.take(pair, at, place as u32, &scores, done);
+                    self.batch.take(pair, at, place as u32, std::iter::once(scores.as_slice()), done);
                     self.batch.flush(pair, at, done);
                 }
                 Err(kind) => done.fail(place, kind),
@@ -196,11 +199,24 @@ impl Batch {
 
     /// Keeps the scores if they are finite.
     #[inline(always)]
-    fn take(&mut self, pair: &Pair, at: usize, owner: u32, scores: &[f64], done: &mut Done) {
-        if !all_finite(scores) {
+    fn take<'a>(
+        &mut self,
+        pair: &Pair,
+        at: usize,
+        owner: u32,
+        rows: impl Iterator<Item = &'a [f64]>,
+        done: &mut Done,
+    ) {
+        let before = self.scores.len();
+        let mut finite = true;
+        for row in rows {
+            finite &= all_finite(row);
+            self.scores.extend_from_slice(row);
+        }
+        if !finite {
+            self.scores.truncate(before);
             return done.fail(owner as usize, Kind::NonFinite);
         }
-        self.scores.extend_from_slice(scores);
         self.owners.push(owner);
         if self.owners.len() == BATCH {
             self.flush(pair, at, done);

@@ -1,5 +1,6 @@
 //! What scores are judged by: measured sensitivities, or whole configurations that were measured.
 
+use super::predict::{LANES, Places};
 use super::regret::{Ladder, of_stratum};
 use crate::knapsack::OneBudget;
 use crate::rank::{Agreement, Ranker, Target};
@@ -46,16 +47,15 @@ struct Sensitivity {
     ladder: Option<Ladder>,
 }
 
-/// Measured loss of whole configurations, in the order of their strata.
+/// Measured loss of whole configurations.
 struct Configurations {
-    /// Where the scores of each configuration stand, `units` for each.
-    places: Vec<u32>,
-    units: usize,
     strata: Vec<Stratum>,
 }
 
 /// Configurations of equal bytes.
 struct Stratum {
+    /// Where their scores stand.
+    places: Places,
     /// Their losses.
     target: Target,
     least: f64,
@@ -95,19 +95,18 @@ impl Truth {
         }
         let mut order: Vec<usize> = (0..loss.len()).collect();
         order.sort_by_key(|&m| stratum.get(m).copied());
-        let mut truth = Configurations { places: Vec::new(), units, strata: Vec::new() };
+        let mut truth = Configurations { strata: Vec::new() };
         for members in order.chunk_by(|a, b| stratum.get(*a) == stratum.get(*b)) {
             let values: Vec<f64> = members.iter().filter_map(|m| loss.get(*m).copied()).collect();
             let target = Target::new(&values);
             if !target.is_usable() {
                 continue;
             }
-            for m in members {
-                truth.places.extend(places.get(m * units..(m + 1) * units).unwrap_or_default());
-            }
+            let rows = members.iter().filter_map(|m| places.get(m * units..(m + 1) * units));
+            let places = Places::new(units, &rows.flatten().copied().collect::<Vec<u32>>());
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
             let mean = values.iter().sum::<f64>() / values.len() as f64;
-            truth.strata.push(Stratum { target, least, mean });
+            truth.strata.push(Stratum { places, target, least, mean });
         }
         if truth.strata.is_empty() {
             return Err(Misfit("no stratum holds two configurations with different losses".into()));
@@ -181,17 +180,10 @@ impl Configurations {
         let mut values = std::mem::take(&mut judge.values);
         judge.begin(marks);
         marks.iter_mut().for_each(|mark| mark.regret = 0.0);
-        let mut rest = self.places.as_slice();
         for stratum in &self.strata {
-            let count = stratum.target.len();
-            let (places, after) = rest.split_at((count * self.units).min(rest.len()));
-            rest = after;
-            values.clear();
-            for scores in scores.chunks_exact(size.max(1)) {
-                values.extend(places.chunks_exact(self.units).map(|row| predict(scores, row)));
-            }
+            stratum.places.predict(scores, size, &mut judge.side, &mut values);
             judge.add(&values, &stratum.target, marks);
-            for (predicted, mark) in values.chunks_exact(count.max(1)).zip(marks.iter_mut()) {
+            for (predicted, mark) in values.chunks_exact(stratum.places.len().max(1)).zip(marks.iter_mut()) {
                 mark.regret += of_stratum(predicted, stratum.target.values(), stratum.least, stratum.mean);
             }
         }
@@ -202,12 +194,6 @@ impl Configurations {
         }
         judge.values = values;
     }
-}
-
-/// Predicted loss of a configuration: the sum of its units' scores, in their order.
-#[inline(always)]
-fn predict(scores: &[f64], places: &[u32]) -> f64 {
-    places.iter().map(|&place| at(scores, place)).sum()
 }
 
 /// A format-major table [F][L] as [L][F].
@@ -235,6 +221,8 @@ pub(super) struct Judge {
     found: Vec<Agreement>,
     values: Vec<f64>,
     row: Vec<f64>,
+    /// Score tables side by side.
+    side: Vec<[f64; LANES]>,
     solver: Option<OneBudget>,
 }
 

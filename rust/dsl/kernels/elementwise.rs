@@ -1,5 +1,7 @@
 //! Element by element: IEEE arithmetic without protected operators, the loop inside each operator.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::dsl::ops::Op;
 use crate::math;
 
@@ -13,64 +15,65 @@ pub enum Operand<'a> {
 }
 
 /// One element of any elementwise operator; unused operands are ignored.
-pub fn scalar(op: Op, [a, b, c]: [f64; 3]) -> f64 {
+pub fn scalar(op: Op, numbers: [f64; 3]) -> f64 {
     let mut out = [0.0];
-    match op.operands() {
-        1 => unary(op, &[a], &mut out),
-        2 => binary(op, Operand::Splat(a), Operand::Splat(b), &mut out),
-        _ => ternary(op, Operand::Splat(a), Operand::Splat(b), Operand::Splat(c), &mut out),
-    }
+    elementwise_here(op, numbers.map(Operand::Splat), &mut out);
     out[0]
 }
 
-/// `out[i] = op(x[i])`; operators of another kind give NaN.
-pub fn unary(op: Op, x: &[f64], out: &mut [f64]) {
-    match op {
-        Op::Neg => map(x, out, |v| -v),
-        Op::Abs => map(x, out, f64::abs),
-        Op::Sign => map(x, out, sign),
-        Op::Sqrt => map(x, out, f64::sqrt),
-        Op::Square => map(x, out, |v| v * v),
-        Op::Relu => map(x, out, |v| if v < 0.0 { 0.0 } else { v }),
-        Op::Recip => map(x, out, |v| 1.0 / v),
-        Op::Exp => math::slice::exp(x, out),
-        Op::Expm1 => math::slice::expm1(x, out),
-        Op::Log => math::slice::log(x, out),
-        Op::Log1p => math::slice::log1p(x, out),
-        Op::Log2 => math::slice::log2(x, out),
-        Op::Log10 => math::slice::log10(x, out),
-        Op::Tanh => math::slice::tanh(x, out),
-        Op::Sigmoid => math::slice::sigmoid(x, out),
-        _ => out.fill(f64::NAN),
+/// `out[i] = op(a[i], b[i], c[i])` on the widest vectors of the machine; unused operands are ignored, and operators of
+/// another kind give NaN.
+pub fn elementwise(op: Op, operands: [Operand; 3], out: &mut [f64]) {
+    Arch::new().dispatch(Dispatched { op, operands, out });
+}
+
+struct Dispatched<'a> {
+    op: Op,
+    operands: [Operand<'a>; 3],
+    out: &'a mut [f64],
+}
+
+impl WithSimd for Dispatched<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        elementwise_here(self.op, self.operands, self.out);
     }
 }
 
-/// `out[i] = op(a[i], b[i])`; operators of another kind give NaN.
-pub fn binary(op: Op, a: Operand, b: Operand, out: &mut [f64]) {
+/// The same on the vectors that the calling code was compiled for.
+#[inline(always)]
+pub fn elementwise_here(op: Op, [a, b, c]: [Operand; 3], out: &mut [f64]) {
     match op {
+        Op::Neg => map(a, out, |v| -v),
+        Op::Abs => map(a, out, |v| v.abs()),
+        Op::Sign => map(a, out, sign),
+        Op::Sqrt => map(a, out, |v| v.sqrt()),
+        Op::Square => map(a, out, |v| v * v),
+        Op::Relu => map(a, out, |v| if v < 0.0 { 0.0 } else { v }),
+        Op::Recip => map(a, out, |v| 1.0 / v),
+        Op::Exp => map(a, out, math::exp),
+        Op::Expm1 => map(a, out, math::expm1),
+        Op::Log => map(a, out, math::log),
+        Op::Log1p => map(a, out, math::log1p),
+        Op::Log2 => map(a, out, math::log2),
+        Op::Log10 => map(a, out, math::log10),
+        Op::Tanh => map(a, out, math::tanh),
+        Op::Sigmoid => map(a, out, math::sigmoid),
         Op::Add => zip(a, b, out, |a, b| a + b),
         Op::Sub => zip(a, b, out, |a, b| a - b),
         Op::Mul => zip(a, b, out, |a, b| a * b),
         Op::Div => zip(a, b, out, |a, b| a / b),
-        Op::Pow => match (a, b) {
-            (Operand::Slice(a), Operand::Slice(b)) => math::slice::pow(a, b, out),
-            _ => zip(a, b, out, math::pow),
-        },
-        Op::Lt => zip(a, b, out, |a, b| f64::from(a < b)),
-        Op::Le => zip(a, b, out, |a, b| f64::from(a <= b)),
-        Op::Gt => zip(a, b, out, |a, b| f64::from(a > b)),
-        Op::Ge => zip(a, b, out, |a, b| f64::from(a >= b)),
-        Op::Eq => zip(a, b, out, |a, b| f64::from(a == b)),
-        Op::Ne => zip(a, b, out, |a, b| f64::from(a != b)),
+        Op::Pow => zip3(a, b, c, out, |a, b, _| math::pow(a, b)),
+        Op::Lt => zip(a, b, out, |a, b| if a < b { 1.0 } else { 0.0 }),
+        Op::Le => zip(a, b, out, |a, b| if a <= b { 1.0 } else { 0.0 }),
+        Op::Gt => zip(a, b, out, |a, b| if a > b { 1.0 } else { 0.0 }),
+        Op::Ge => zip(a, b, out, |a, b| if a >= b { 1.0 } else { 0.0 }),
+        Op::Eq => zip(a, b, out, |a, b| if a == b { 1.0 } else { 0.0 }),
+        Op::Ne => zip(a, b, out, |a, b| if a != b { 1.0 } else { 0.0 }),
         Op::Min => zip(a, b, out, smaller),
         Op::Max => zip(a, b, out, larger),
-        _ => out.fill(f64::NAN),
-    }
-}
-
-/// `out[i] = op(a[i], b[i], c[i])`; operators of another kind give NaN.
-pub fn ternary(op: Op, a: Operand, b: Operand, c: Operand, out: &mut [f64]) {
-    match op {
         Op::Where => zip3(a, b, c, out, |condition, a, b| if condition != 0.0 { a } else { b }),
         Op::Clip => zip3(a, b, c, out, |v, low, high| smaller(larger(v, low), high)),
         _ => out.fill(f64::NAN),
@@ -102,46 +105,79 @@ pub(super) fn larger(a: f64, b: f64) -> f64 {
     if a > b || a.is_nan() { a } else { b }
 }
 
+/// Numbers that every loop takes at once; what is left over is padded, since single steps cost as much as whole vectors.
+const LANES: usize = 8;
+
 #[inline(always)]
-fn map(x: &[f64], out: &mut [f64], f: impl Fn(f64) -> f64) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = f(*x);
+fn map(a: Operand, out: &mut [f64], f: impl Fn(f64) -> f64) {
+    match a {
+        Operand::Slice(a) => eights([a], out, |[a]| f(a)),
+        Operand::Splat(a) => out.fill(f(a)),
     }
 }
 
 #[inline(always)]
 fn zip(a: Operand, b: Operand, out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
     match (a, b) {
-        (Operand::Slice(a), Operand::Slice(b)) => {
-            for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-                *out = f(*a, *b);
-            }
-        }
-        (Operand::Slice(a), Operand::Splat(b)) => map(a, out, |a| f(a, b)),
-        (Operand::Splat(a), Operand::Slice(b)) => map(b, out, |b| f(a, b)),
+        (Operand::Slice(a), Operand::Slice(b)) => eights([a, b], out, |[a, b]| f(a, b)),
+        (Operand::Slice(a), Operand::Splat(b)) => eights([a], out, |[a]| f(a, b)),
+        (Operand::Splat(a), Operand::Slice(b)) => eights([b], out, |[b]| f(a, b)),
         (Operand::Splat(a), Operand::Splat(b)) => out.fill(f(a, b)),
     }
 }
 
+/// For the operators that are rare or long enough to have one loop for all kinds of operands.
 #[inline(always)]
 fn zip3(a: Operand, b: Operand, c: Operand, out: &mut [f64], f: impl Fn(f64, f64, f64) -> f64) {
-    if let (Operand::Slice(a), Operand::Slice(b), Operand::Slice(c)) = (a, b, c) {
-        for (((out, a), b), c) in out.iter_mut().zip(a).zip(b).zip(c) {
-            *out = f(*a, *b, *c);
+    for (at, out) in out.chunks_mut(LANES).enumerate() {
+        let (a, b, c) = (a.eight(at), b.eight(at), c.eight(at));
+        let mut results = [0.0; LANES];
+        for (lane, result) in results.iter_mut().enumerate() {
+            *result = f(a[lane], b[lane], c[lane]);
         }
-        return;
+        out.iter_mut().zip(&results).for_each(|(to, from)| *to = *from);
     }
-    for (place, out) in out.iter_mut().enumerate() {
-        *out = f(a.at(place), b.at(place), c.at(place));
+}
+
+/// `out[i] = f(x[i])` for one or several x.
+#[inline(always)]
+fn eights<const N: usize>(x: [&[f64]; N], out: &mut [f64], f: impl Fn([f64; N]) -> f64) {
+    let (wholes, rest) = out.as_chunks_mut::<LANES>();
+    let mut blocks = x.map(|x| x.as_chunks::<LANES>().0.iter());
+    for out in wholes {
+        let eight = blocks.each_mut().map(|blocks| blocks.next().copied().unwrap_or([f64::NAN; LANES]));
+        for lane in 0..LANES {
+            out[lane] = f(std::array::from_fn(|side| eight[side][lane]));
+        }
+    }
+    if !rest.is_empty() {
+        let mut padded = [[0.0; LANES]; N];
+        for (pad, x) in padded.iter_mut().zip(x) {
+            pad.iter_mut().zip(x.as_chunks::<LANES>().1).for_each(|(to, from)| *to = *from);
+        }
+        let mut results = [0.0; LANES];
+        for (lane, result) in results.iter_mut().enumerate() {
+            *result = f(std::array::from_fn(|side| padded[side][lane]));
+        }
+        rest.iter_mut().zip(&results).for_each(|(to, from)| *to = *from);
     }
 }
 
 impl Operand<'_> {
+    /// The eight numbers of block `at`; those beyond the end are 0.
     #[inline(always)]
-    fn at(self, place: usize) -> f64 {
+    fn eight(self, at: usize) -> [f64; LANES] {
         match self {
-            Operand::Splat(number) => number,
-            Operand::Slice(values) => values.get(place).copied().unwrap_or(f64::NAN),
+            Operand::Splat(number) => [number; LANES],
+            Operand::Slice(values) => {
+                let mut eight = [0.0; LANES];
+                let here = values.get(at * LANES..).unwrap_or_default();
+                match here.first_chunk() {
+                    Some(whole) => eight = *whole,
+                    None => eight.iter_mut().zip(here).for_each(|(to, from)| *to = *from),
+                }
+                eight
+            }
         }
     }
 }

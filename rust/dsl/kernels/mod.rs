@@ -4,6 +4,6 @@ mod elementwise;
 mod network;
 mod reduce;
 
-pub use elementwise::{Operand, binary, scalar, ternary, unary};
-pub use network::network;
+pub use elementwise::{Operand, elementwise, elementwise_here, scalar};
+pub use network::{network, network_here};
 pub use reduce::{BLOCK, accumulate, finish, reduce, start, streams};

@@ -1,12 +1,36 @@
 //! Across the units of one column: L numbers to L numbers, for one format.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::dsl::kernels::elementwise::{larger, smaller};
 use crate::dsl::kernels::reduce::total;
 use crate::dsl::ops::Op;
 use crate::math;
 
-/// `out = op(x)` over the units; operators of another kind give NaN. `order` is memory to use again.
+/// `out = op(x)` over the units on the widest vectors of the machine; operators of another kind give NaN.
 pub fn network(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
+    Arch::new().dispatch(Dispatched { op, x, out, order });
+}
+
+struct Dispatched<'a> {
+    op: Op,
+    x: &'a [f64],
+    out: &'a mut [f64],
+    order: &'a mut Vec<(f64, u32)>,
+}
+
+impl WithSimd for Dispatched<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        network_here(self.op, self.x, self.out, self.order);
+    }
+}
+
+/// The same on the vectors that the calling code was compiled for. `order` is memory to use again.
+#[inline(always)]
+pub fn network_here(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
     let n = x.len() as f64;
     match op {
         Op::Rank => rank(x, out, order),
@@ -38,23 +62,40 @@ pub fn network(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) 
     }
 }
 
+#[inline(always)]
 fn each(x: &[f64], out: &mut [f64], f: impl Fn(f64) -> f64) {
     out.iter_mut().zip(x).for_each(|(out, x)| *out = f(*x));
 }
 
+#[inline(always)]
 fn least(x: &[f64]) -> f64 {
-    x.iter().copied().fold(f64::INFINITY, smaller)
+    in_lanes(x, f64::INFINITY, smaller)
 }
 
+#[inline(always)]
 fn greatest(x: &[f64]) -> f64 {
-    x.iter().copied().fold(f64::NEG_INFINITY, larger)
+    in_lanes(x, f64::NEG_INFINITY, larger)
 }
 
+/// A fold whose order is of no matter, eight at once.
+#[inline(always)]
+fn in_lanes(x: &[f64], start: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut lanes = [start; 8];
+    let (eights, rest) = x.as_chunks::<8>();
+    for eight in eights {
+        lanes.iter_mut().zip(eight).for_each(|(lane, v)| *lane = f(*lane, *v));
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, v)| *lane = f(*lane, *v));
+    lanes.into_iter().fold(start, f)
+}
+
+#[inline(always)]
 fn deviation(x: &[f64], mean: f64) -> f64 {
     (total(x, |v| (v - mean) * (v - mean)) / x.len() as f64).sqrt()
 }
 
 /// Sums of the first one, two, three ... elements, finished by `f(sum, count)`.
+#[inline(always)]
 fn running<'a>(
     x: impl Iterator<Item = &'a f64>,
     out: impl Iterator<Item = &'a mut f64>,
@@ -69,6 +110,7 @@ fn running<'a>(
 }
 
 /// A copy moved by one unit: `from` drops the first of x, `to` the first of out, which keeps its own.
+#[inline(always)]
 fn shifted(out: &mut [f64], x: &[f64], from: usize, to: usize) {
     out.copy_from_slice(x);
     let moved = x.get(from..x.len().saturating_sub(to)).unwrap_or_default();
@@ -77,11 +119,34 @@ fn shifted(out: &mut [f64], x: &[f64], from: usize, to: usize) {
     }
 }
 
+/// The longest column that is ranked by comparing all with all: n^2 steps, eight or more at once.
+const COUNTED: usize = 160;
+
 /// Average ranks from 1; any NaN makes all NaN.
+///
+/// The rank of v is (smaller values + values not larger + 1) / 2.
+#[inline(always)]
 fn rank(x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
-    if x.iter().any(|v| v.is_nan()) {
+    if x.iter().fold(false, |nan, v| nan | v.is_nan()) {
         return out.fill(f64::NAN);
     }
+    if x.len() > COUNTED {
+        return rank_sorted(x, out, order);
+    }
+    for (x_block, out) in x.chunks(16).zip(out.chunks_mut(16)) {
+        let mut block = [0.0; 16];
+        block.iter_mut().zip(x_block).for_each(|(to, from)| *to = *from);
+        let mut counts = [1_i64; 16];
+        for other in x {
+            for (count, v) in counts.iter_mut().zip(&block) {
+                *count += i64::from(other < v) + i64::from(other <= v);
+            }
+        }
+        out.iter_mut().zip(counts).for_each(|(out, count)| *out = 0.5 * count as f64);
+    }
+}
+
+fn rank_sorted(x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
     order.clear();
     // Adding 0 turns -0 into 0, so that equal numbers stand together in the total order.
     order.extend(x.iter().zip(0..).map(|(v, place)| (v + 0.0, place)));

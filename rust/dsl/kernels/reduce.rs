@@ -3,6 +3,8 @@
 //! A sum goes over blocks of `BLOCK` elements; within a block eight lanes add every eighth element, then the lanes
 //! are added in pairs, and the sums of blocks are added in order. The same bits whatever computes it.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::dsl::kernels::elementwise::{larger, smaller};
 use crate::dsl::ops::Op;
 use crate::math;
@@ -48,11 +50,31 @@ pub const fn start(op: Op) -> f64 {
     }
 }
 
-/// The total with one more block.
+/// The total with one more block, on the widest vectors of the machine.
 pub fn accumulate(op: Op, total: f64, block: &[f64]) -> f64 {
+    Arch::new().dispatch(Accumulate { op, total, block })
+}
+
+struct Accumulate<'a> {
+    op: Op,
+    total: f64,
+    block: &'a [f64],
+}
+
+impl WithSimd for Accumulate<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        accumulate_here(self.op, self.total, self.block)
+    }
+}
+
+#[inline(always)]
+fn accumulate_here(op: Op, total: f64, block: &[f64]) -> f64 {
     match op {
         Op::Sum | Op::Mean => total + block_sum(block, |v| v),
-        Op::Norm1 => total + block_sum(block, f64::abs),
+        Op::Norm1 => total + block_sum(block, |v| v.abs()),
         Op::Norm2 => total + block_sum(block, |v| v * v),
         Op::MinOf => block.iter().copied().fold(total, smaller),
         Op::MaxOf => block.iter().copied().fold(total, larger),
