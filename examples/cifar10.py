@@ -71,6 +71,11 @@ def calibration(data: str | None = None, *, samples: int = 256) -> list[Batch]:
     return _images("cifar10-calib.npz", data, samples)
 
 
+def judged(data: str | None = None, *, samples: int = 1000) -> list[Batch]:
+    """Training images to measure the truth on: those after the 256 that the statistics read."""
+    return _images("cifar10-calib.npz", data, 256 + samples, skip=256)
+
+
 def evaluation(data: str | None = None, *, samples: int = 5000) -> list[Batch]:
     """Test images for the accuracy: the first `samples` of 5,000."""
     return _images("cifar10-eval.npz", data, samples)
@@ -90,9 +95,9 @@ def _trained(depth: int, data: str | None) -> nn.Module:
     return model.eval()
 
 
-def _images(file: str, data: str | None, samples: int, batch: int = 250) -> list[Batch]:
+def _images(file: str, data: str | None, stop: int, *, skip: int = 0, batch: int = 250) -> list[Batch]:
     stored = np.load(folder(data) / file)
-    images = torch.from_numpy(stored["images"][:samples]).permute(0, 3, 1, 2).float() / 255
+    images = torch.from_numpy(stored["images"][skip:stop]).permute(0, 3, 1, 2).float() / 255
     images = (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
-    labels = torch.from_numpy(stored["labels"][:samples].astype(np.int64))
+    labels = torch.from_numpy(stored["labels"][skip:stop].astype(np.int64))
     return list(zip(images.split(batch), labels.split(batch), strict=True))

@@ -52,6 +52,9 @@ def test_average_bits_include_scales() -> None:
         ("50%", "bytes", 8 * 27 + 700),
         ("size=1e3B", "bytes", 1000),
         ("bops=40G", "bops", 40_000_000_000),
+        ("int4", "bytes", int(costs.bytes(UNITS, ["int4"]).sum())),
+        ("int4-g32", "bytes", int(costs.bytes(UNITS, ["int4-g32"]).sum())),
+        ("int2.5", "bytes", int(costs.bytes(UNITS, ["int2", "int3"]).sum()) // 2),
         ("latency=3.2ms", "latency", 3.2),
         ("latency=2us", "latency", 0.002),
         ("latency=2", "latency", 2.0),
@@ -66,7 +69,22 @@ def test_budgets_as_text(text: str, cost: str, limit: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "MB", "4.25", "-3MB", "12XB", "4.25bit/s", "bops=3ms", "latency=3GB", "power=3W", "1e999B", "=="],
+    [
+        "",
+        "MB",
+        "4.25",
+        "-3MB",
+        "12XB",
+        "4.25bit/s",
+        "bops=3ms",
+        "latency=3GB",
+        "power=3W",
+        "1e999B",
+        "==",
+        "int9",
+        "int8.5",
+        "bops=int4",
+    ],
 )
 def test_budgets_that_are_refused(text: str) -> None:
     with pytest.raises(BudgetError) as caught:

@@ -153,18 +153,19 @@ class Budget:
     """`bits` a weight, `percent` of the bytes at 16 bits a weight, `uniform` (the bytes of all units in one
     format), or `total` (bytes, operations, ms)."""
     format: str = ""
-    """The format of a `uniform` budget."""
+    """The format of a `uniform` budget; `int2.5` is half way between two."""
 
     @staticmethod
     def parse(text: str) -> Budget:
         """Read `4.25bits`, `12MB`, `12MiB`, `35%`, `int3`, `bops=40G`, `latency=3.2ms`; else a `BudgetError`.
 
-        `int3` is the size of the model with every unit in that format: what a uniform plan would take.
+        `int3` is the size of the model with every unit in that format, which is what a uniform plan takes;
+        `int2.5` lies half way between those of `int2` and `int3`.
         """
         name, separator, value = text.strip().rpartition("=")
         name = name.strip().lower() if separator else "bytes"
-        if name == "bytes" and (form := _format_named(value.strip())) is not None:
-            return Budget("bytes", form.bits, "uniform", form.name)
+        if name == "bytes" and (found_format := _uniform(value.strip())) is not None:
+            return Budget("bytes", found_format[0], "uniform", found_format[1])
         found = _NUMBER.fullmatch(value.strip())
         if found is None:
             raise BudgetError(f"cannot read the budget '{text}'", hint=_FORMS)
@@ -195,7 +196,11 @@ class Budget:
         if self.cost == "latency":
             return self.amount
         if self.kind == "uniform":
-            return int(bytes(list(units), [self.format]).sum())
+            ends = _BETWEEN.fullmatch(self.format)
+            below, part = (int(ends[1]), float(ends[2])) if ends else (0, 0.0)
+            names = [f"int{below}{ends[3]}", f"int{below + 1}{ends[3]}"] if ends else [self.format] * 2
+            low, high = bytes(list(units), names).sum(axis=0).tolist()
+            return math.floor(low + part * (high - low))
         weights = sum(unit.numel for unit in units)
         bits = {"bits": self.amount, "percent": self.amount / 100 * FULL_BITS}.get(self.kind)
         return math.floor(self.amount if bits is None else round(bits * weights / 8, 6))
@@ -219,14 +224,20 @@ def limits(budgets: Iterable[str | Budget], units: Sequence[Unit]) -> dict[str, 
 _FORMS = "write 4.25bits, 12MB, 35%, int4, bops=40G or latency=3.2ms"
 
 
-def _format_named(text: str) -> Format | None:
-    """The format of that name, if there is one."""
+_BETWEEN = re.compile(r"int([2-7])(\.[0-9]+)(.*)")
+"""A size between those of two integer formats."""
+
+
+def _uniform(text: str) -> tuple[float, str] | None:
+    """Bits and name of the format that the text names, or of the size between two; None for other text."""
     if not text[:1].isalpha():
         return None
+    between = _BETWEEN.fullmatch(text)
     try:
-        return parse(text)
+        form = parse(f"int{between[1]}{between[3]}" if between else text)
     except FormatError:
         return None
+    return form.bits + (float(between[2]) if between else 0.0), text if between else form.name
 
 
 def _lookup(factors: Mapping[str, int], suffix: str) -> int | None:
