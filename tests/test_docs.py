@@ -1,11 +1,14 @@
-"""The documentation cannot drift: examples run, names are explained, links lead on."""
+"""The documentation cannot drift: examples run, names are explained, commands have help, links lead on."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,56 @@ MODULES = sorted(
 )
 OPTIONAL = {"torchao", "gguf", "timm", "transformers", "ray", "onnx", "compressed_tensors", "pyarrow"}
 """Packages of the extras: the examples of a module that needs one run only where it is installed."""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_readme_python_runs(tmp_path: Path) -> None:
+    """The blocks are one story: they run after each other in one process, in an empty folder."""
+    story = "\n".join(blocks(ROOT / "README.md", "python"))
+    assert story, "the README shows no Python"
+    command = [sys.executable, "-c", story]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def commands() -> list[str]:
+    """The commands that `tap --help` lists."""
+    text = run_tap("--help")
+    return re.findall(r"^[│|]?\s{1,3}([a-z][a-z-]+)\s{2,}\S", text.split("Commands", 1)[-1], re.M)
+
+
+def run_tap(*arguments: str) -> str:
+    command = [sys.executable, "-m", "tap", *arguments]
+    environment = {"COLUMNS": "120", "NO_COLOR": "1", "PATH": "", "TERM": "dumb"}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_every_command_has_help_and_is_documented() -> None:
+    listed = commands()
+    assert {"demo", "collect", "measure", "score", "screen", "allocate", "search"} <= set(listed)
+    prose = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for name in listed:
+        text = run_tap(name, "--help")
+        assert "Usage" in text
+        assert len(text.splitlines()) > 6, f"tap {name} --help says nothing"
+        assert re.search(rf"\btap {name}\b", prose), f"`tap {name}` is in no page"
+
+
+def test_pages_show_only_commands_that_exist() -> None:
+    listed = set(commands())
+    shown = {
+        (page.name, found)
+        for page in PAGES
+        for block in blocks(page, "(?:console|sh|bash|text)")
+        for found in re.findall(r"^(?:\$ )?tap ([a-z][a-z-]+)", block, re.M)
+    }
+    assert not {(page, name) for page, name in shown if name not in listed}
 
 
 @pytest.mark.parametrize("name", [name for name in tap.__all__ if name != "__version__"])
@@ -82,3 +135,12 @@ def test_named_files_exist() -> None:
             if not (ROOT / found).exists():
                 missing.append(f"{page.name}: {found}")
     assert not missing
+
+
+def test_the_page_of_commands_is_current(tmp_path: Path) -> None:
+    """Write it again with `make docs`."""
+    page = tmp_path / "commands.md"
+    writer = ["-m", "typer", "tap.cli.app", "utils", "docs", "--name", "tap", "--title", "Commands"]
+    command = [sys.executable, *writer, "--output", str(page)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    assert page.read_text(encoding="utf-8") == (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

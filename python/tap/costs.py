@@ -199,7 +199,7 @@ class Budget:
             ends = _BETWEEN.fullmatch(self.format)
             below, part = (int(ends[1]), float(ends[2])) if ends else (0, 0.0)
             names = [f"int{below}{ends[3]}", f"int{below + 1}{ends[3]}"] if ends else [self.format] * 2
-            low, high = bytes(list(units), names).sum(axis=0).tolist()
+            low, high = map(int, bytes(list(units), names).sum(axis=0))
             return math.floor(low + part * (high - low))
         weights = sum(unit.numel for unit in units)
         bits = {"bits": self.amount, "percent": self.amount / 100 * FULL_BITS}.get(self.kind)

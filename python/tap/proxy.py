@@ -177,3 +177,16 @@ def _shape_columns(units: Sequence[Unit]) -> dict[str, NDArray[np.float64]]:
     columns["is_first"] = (index == 0).astype(np.float64)
     columns["is_last"] = (index == last).astype(np.float64)
     return columns
+
+
+GRAMMARS = ("gbnf", "lark", "json-schema")
+"""Notations of `grammar`: of llama.cpp, of the Lark parser and llguidance, and of structured outputs."""
+
+
+def grammar(notation: str) -> str:
+    """The grammar of the proxy language, from the same operator table as parser and checker.
+
+    >>> grammar("gbnf").startswith("root")
+    True
+    """
+    return _core.grammar(notation)

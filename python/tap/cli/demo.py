@@ -24,6 +24,12 @@ def demo(
     programs: Annotated[
         int, typer.Option("--programs", min=100, help="Programs that the search tries.")
     ] = 2000,
+    llm: Annotated[
+        str,
+        typer.Option(
+            "--llm", metavar="LLM", help="Who writes programs: none, or openai:MODEL@URL, anthropic:MODEL ..."
+        ),
+    ] = "none",
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -38,6 +44,7 @@ def demo(
     found = run(
         seed=seed,
         programs=programs,
+        llm=llm,
         say=lambda line: say(line, quiet=quiet),
         progress=not quiet and is_interactive(),
     )

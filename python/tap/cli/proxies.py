@@ -1,12 +1,11 @@
-"""`tap proxies`, `score` and `screen`: programs of the proxy language and what they say."""
+"""`tap proxies`, `score` and `grammar`: programs of the proxy language and what they say."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
 import typer
 
 from tap import proxies as library
@@ -19,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(proxies)
     app.command()(score)
-    app.command()(screen)
+    app.command()(grammar)
 
 
 def source_of(name: str) -> str:
@@ -85,70 +84,18 @@ def score(
     show(rows, as_json=as_json, quiet=quiet)
 
 
-def screen(
-    proxy: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PROXY]...", help="Names, files or folders of .tap files; default: all named."
-        ),
-    ] = None,
-    table: Annotated[
-        list[Path] | None, typer.Option("--table", "-t", metavar="FILE", help="Tables, one a model.")
-    ] = None,
-    target: Annotated[
-        list[Path] | None,
-        typer.Option("--target", metavar="FILE", help="What tap measure wrote, one a table."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads; default: all cores.")
-    ] = None,
-    top: Annotated[
-        int | None, typer.Option("--top", min=1, metavar="N", help="Print only the best N.")
-    ] = None,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
+def grammar(
+    notation: Annotated[
+        str, typer.Option("--format", "-f", metavar="NOTATION", help="gbnf, lark or json-schema.")
+    ] = "gbnf",
 ) -> None:
-    """Compare proxies with measured truth: agreement, regret, best first.
+    """Print the grammar of the proxy language, for constrained generation by a language model.
 
-    Example: tap screen --table table.safetensors --target configs.safetensors
+    Example: tap grammar --format lark > proxy.lark
     """
-    from tap.pipeline import load_target
-    from tap.screen import screen as run
-    from tap.stats.table import LayerTable
+    from tap.proxy import GRAMMARS
+    from tap.proxy import grammar as text
 
-    if not table or not target:
-        raise typer.BadParameter("give at least one --table and one --target for each")
-    if len(table) != len(target):
-        raise typer.BadParameter(
-            f"{len(table)} tables and {len(target)} targets; give one target for each table"
-        )
-    sources = _sources(proxy or list(library.names()))
-    found = run(
-        list(sources.values()),
-        [LayerTable.load(path) for path in table],
-        [load_target(path) for path in target],
-        threads=threads,
-    )
-    rows: list[dict[str, Any]] = [
-        {
-            "proxy": name,
-            "spearman": float(found.spearman[index]),
-            "kendall": float(found.kendall[index]),
-            "ops": int(found.ops[index]),
-            "error": str(found.kind[index]),
-        }
-        for index, name in enumerate(sources)
-    ]
-    rows.sort(key=lambda row: -float(np.nan_to_num(row["spearman"], nan=-2.0)))
-    show(rows[:top], as_json=as_json, quiet=quiet)
-
-
-def _sources(names: list[str]) -> dict[str, str]:
-    """Programs by name; a folder stands for the .tap files in it."""
-    sources: dict[str, str] = {}
-    for name in names:
-        if Path(name).is_dir():
-            sources.update({path.stem: source_of(str(path)) for path in sorted(Path(name).glob("*.tap"))})
-        else:
-            sources[name] = source_of(name)
-    return sources
+    if notation not in GRAMMARS:
+        raise typer.BadParameter(f"'{notation}' is none of {', '.join(GRAMMARS)}", param_hint="--format")
+    print(text(notation))

@@ -74,7 +74,9 @@ class Demo:
         return float(np.mean(np.subtract(row.loss, best.loss)))
 
 
-def run(*, seed: int = 0, programs: int = 2000, say: Say = print, progress: bool = True) -> Demo:
+def run(
+    *, seed: int = 0, programs: int = 2000, llm: str = "none", say: Say = print, progress: bool = True
+) -> Demo:
     """All steps on the digits; the same seed gives the same table."""
     with _one_thread():
         model, calibration, evaluation = network(), Batches(digits("calib")), Batches(digits("eval"))
@@ -93,12 +95,10 @@ def run(*, seed: int = 0, programs: int = 2000, say: Say = print, progress: bool
         agreement = _agreement(sources, table, unseen)
         best = max(agreement, key=lambda name: np.nan_to_num(agreement[name], nan=-2.0))
         say(f"score      {len(sources)} named proxies; best agreement {agreement[best]:.2f} ({best})")
-        sources[FOUND] = found = _search(table, seen, seed=seed, programs=programs)
+        sources[FOUND] = found = _search(table, seen, seed=seed, programs=programs, llm=llm)
         agreement = _agreement(sources, table, unseen)
-        say(
-            f"search     random programs and genetic variation on the other half of the configurations; "
-            f"agreement {agreement[FOUND]:.2f}"
-        )
+        writer = "random programs and genetic variation" if llm == "none" else llm
+        say(f"search     {writer}, on the other half; agreement {agreement[FOUND]:.2f}")
         plans = _plans(sources, table)
         say(f"allocate   {sum(map(len, plans.values()))} plans, each proven the best for its proxy and size")
         data = (calibration, judged, evaluation)
@@ -124,13 +124,13 @@ def _agreement(sources: Mapping[str, str], table: LayerTable, truth: Configurati
     return {name: float(value) / truth.ceiling for name, value in zip(sources, found.spearman, strict=True)}
 
 
-def _search(table: LayerTable, truth: Configurations, *, seed: int, programs: int) -> str:
-    """The best program of a short search without an LLM."""
+def _search(table: LayerTable, truth: Configurations, *, seed: int, programs: int, llm: str) -> str:
+    """The best program of a short search."""
     from tap.search.config import Settings
     from tap.search.start import search
 
     settings = Settings(generations=1, local=programs)
-    found = search(table, truth, llm="none", seed=seed, settings=settings, references={})
+    found = search(table, truth, llm=llm, seed=seed, settings=settings, references={})
     return found.program
 
 

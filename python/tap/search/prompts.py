@@ -189,10 +189,7 @@ def reply_grammar(structured: str) -> str:
     notation = {"vllm": "lark", "gbnf": "gbnf", "lark": "lark"}.get(structured)
     if notation is None:
         return ""
-    grammar = getattr(_core, "grammar", None)
-    if grammar is None:
-        raise LLMError("this build of the core writes no grammars", hint="use structured=json_schema or text")
-    return str(grammar(notation))
+    return _core.grammar(notation)
 
 
 EXAMPLES = (
