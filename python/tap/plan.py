@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tap.costs import average_bits
 from tap.errors import PlanError
 from tap.stats.units import Unit
 
@@ -177,10 +178,8 @@ class Plan:
 
     @property
     def average_bits(self) -> float:
-        """Nominal bits of a weight, averaged over all weights of the units."""
-        numel = np.array([unit.numel for unit in self.units], np.float64)
-        bits = np.array([self.formats[index].bits for index in self.choice])
-        return float((numel * bits).sum() / numel.sum())
+        """Stored bits a weight of the units, scales included; see `tap.costs.average_bits`."""
+        return average_bits(self.bytes, self.units)
 
     def unit_index(self, name: str) -> int:
         """Row of the unit called `name`; a `PlanError` that names the nearest when there is none."""

@@ -79,6 +79,7 @@ def frontier(
     Example: tap frontier --table table.safetensors --proxy sqnr --points 10
     """
     from tap.allocate import frontier as solve
+    from tap.costs import average_bits
 
     base = _solve(["1TB"] if plan is None else None, table, plan, proxy, tie, None)
     sizes = base.costs["bytes"]
@@ -87,12 +88,10 @@ def frontier(
     groups = [[names.index(name) for name in group] for group in base.groups]
     ladder = np.ceil(budgets).tolist()
     found = solve(base.scores, sizes, groups=groups or None, allowed=base.allowed, budgets=ladder)
-    numel = np.array([unit.numel for unit in base.units], np.float64)
-    bits = np.array([form.bits for form in base.formats])
     rows: list[dict[str, Any]] = [
         {
             "bytes": int(found.cost[point]),
-            "average bits": float((bits[found.choice(point)] * numel).sum() / numel.sum()),
+            "average bits": average_bits(float(found.cost[point]), base.units),
             "score": float(found.loss[point]),
         }
         for point in range(len(found))

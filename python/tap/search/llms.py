@@ -31,11 +31,13 @@ def connect(
     >>> connect("none")
     []
     """
-    if llm is None or llm == "none":
+    if llm is None:
         return []
     given = [llm] if isinstance(llm, str) or hasattr(llm, "ask") else list(llm)
     models: list[LLM] = []
     for one in given:
+        if one == "none":
+            continue
         if isinstance(one, str):
             models += _from_text(one, key_env=key_env, key_file=key_file, concurrency=concurrency)
         else:
