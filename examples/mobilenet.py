@@ -76,6 +76,11 @@ def calibration(data: str | None = None, *, samples: int = 256) -> list[Batch]:
     return _images("calib", data, samples)
 
 
+def judged(data: str | None = None, *, samples: int = 256) -> list[Batch]:
+    """Photographs to measure the truth on: the last `samples` of the 655 of `evaluation`."""
+    return _images("eval", data, 655, skip=655 - samples)
+
+
 def evaluation(data: str | None = None, *, samples: int = 655) -> list[Batch]:
     """Photographs for the accuracy: the first `samples` of 655."""
     return _images("eval", data, samples)
@@ -89,12 +94,12 @@ def folder(data: str | None) -> Path:
     return path
 
 
-def _images(split: str, data: str | None, samples: int, batch: int = 32) -> list[Batch]:
+def _images(split: str, data: str | None, stop: int, *, skip: int = 0, batch: int = 32) -> list[Batch]:
     from PIL import Image
 
     place = folder(data) / "imagenet-sample"
     with (place / "labels.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split][:samples]
+        rows = [row for row in csv.DictReader(file) if row["split"] == split][skip:stop]
     with zipfile.ZipFile(place / "nips2017-dev-224.zip") as archive:
         images = [Image.open(io.BytesIO(archive.read(row["file"]))).convert("RGB") for row in rows]
     pixels = torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2)
