@@ -50,10 +50,11 @@ $(VENV)/.built: $(VENV)/.installed $(RUST)
 weights: env
 	$(BIN)/python scripts/train_digits.py --check
 
-# Writes docs/language.md, docs/commands.md and the golden files anew.
+# Writes docs/language.md, docs/commands.md, docs/proxies.md and the golden files anew.
 docs: env
 	TAP_GOLDEN=1 cargo test --quiet --test golden
 	$(BIN)/python -m typer tap.cli.app utils docs --name tap --title Commands --output docs/commands.md
+	$(BIN)/python -m tap.proxies.page > docs/proxies.md
 
 bench: env
 	cargo bench --quiet

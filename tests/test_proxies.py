@@ -144,3 +144,11 @@ def test_a_wrong_name_gets_the_nearest() -> None:
     with pytest.raises(ProxyError, match="no proxy called 'hawqv2'") as caught:
         proxies.load("hawqv2")
     assert "hawq_v2" in str(caught.value.hint)
+
+
+def test_the_page_of_proxies_is_current() -> None:
+    """Write it again with `make docs`."""
+    from tap.proxies.page import markdown
+
+    page = Path(__file__).parent.parent / "docs" / "proxies.md"
+    assert page.read_text(encoding="utf-8") == markdown()
