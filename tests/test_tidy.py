@@ -45,6 +45,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "latency": "times layers",
         "demo": "trains nothing, runs the shipped network",
         "export": "writes weights for one target",
+        "bench/data": "makes batches of images and text",
     },
     "httpx": {"search/llm": "the one place that talks to a network"},
     "sqlite3": {"search/store": "the one place that keeps a search"},
