@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from tap.bench import agreeing, charts, contestants, data
+from tap.bench import agreeing, charts, contestants, data, ranking
 from tap.bench.case import Case, ready
 from tap.bench.contestants import PROTECTED, UNIFORM, Ladder
+from tap.bench.ranking import Bits
 from tap.bench.result import Result
 from tap.bench.run import Settings, run
 from tap.bench.summary import overall
@@ -264,3 +265,43 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert Result.load(tmp_path / "out" / "result.json").nets[0].name == "digits"
     assert "# Benchmark" in (tmp_path / "out" / "result.md").read_text()
     assert command(["bench", "nothing", "--out", str(tmp_path)]) == 2
+
+
+def bits() -> Bits:
+    choice = ranking.draw(4, 3, 40, seed=2)
+    accuracy = choice.sum(axis=1) / 8 + np.random.default_rng(0).normal(size=40) / 50
+    return Bits(
+        "net, 10 samples", "mark", tuple("abcd"), ("int2", "int3", "int4"), choice, accuracy, -accuracy
+    )
+
+
+def test_bit_configurations_are_read_as_written_and_damage_is_seen(tmp_path: Path) -> None:
+    bits().save(tmp_path / "net.bits")
+    read = Bits.load(tmp_path / "net.bits")
+    assert read.text() == bits().text()
+    assert np.array_equal(read.choice, bits().choice)
+    damaged = bits().text().replace("int3,", "int2,", 1)
+    with pytest.raises(TableError, match="checksum"):
+        Bits.read(damaged)
+    with pytest.raises(TableError, match="not a file"):
+        Bits.read("3,2,4:0.5")
+
+
+def test_the_correlation_is_taken_among_the_best_predicted() -> None:
+    """Against SciPy on the part that is sorted and cut by hand."""
+    from scipy import stats
+
+    made = bits()
+    scores = np.random.default_rng(1).normal(size=(4, 3)) - np.arange(3)
+    prediction = ranking.predicted(scores, made)
+    by_hand = [-sum(scores[unit, place] for unit, place in enumerate(row)) for row in made.choice]
+    np.testing.assert_allclose(prediction, by_hand)
+    pairs = sorted(zip(by_hand, made.accuracy, strict=True), reverse=True)
+    for (rho, tau), count in zip(ranking.at_top(prediction, made.accuracy), (8, 20, 40), strict=True):
+        first, second = zip(*pairs[:count], strict=True)
+        assert rho == pytest.approx(stats.spearmanr(first, second).statistic)
+        assert tau == pytest.approx(stats.kendalltau(first, second).statistic)
+
+
+def test_drawn_configurations_differ() -> None:
+    assert len({tuple(row) for row in ranking.draw(2, 3, 50).tolist()}) == 9

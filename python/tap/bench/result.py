@@ -110,8 +110,8 @@ class Net:
 class Result:
     """All cases of a benchmark.
 
-    >>> Result((), "0.1.0").text()[:14]
-    '{"nets": [], "t'
+    >>> Result((), "0.1.0").text()
+    '{"nets": [], "tap": "0.1.0", "version": 1}'
     """
 
     nets: tuple[Net, ...]
