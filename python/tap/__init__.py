@@ -18,6 +18,7 @@ _HOME: dict[str, str] = {
     "quantize": "tap.quantize",
     "restore": "tap.quantize",
     "finetune": "tap.finetune",
+    "export": "tap.export",
     "TapError": "tap.errors",
     "InfeasibleError": "tap.errors",
     "ProxyError": "tap.errors",

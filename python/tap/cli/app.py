@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from tap.cli import allocation, bench, demo, doctor, plans, proxies, quantizing, screening, search, statistics
+from tap.cli import (
+    allocation,
+    bench,
+    demo,
+    doctor,
+    exports,
+    plans,
+    proxies,
+    quantizing,
+    screening,
+    search,
+    statistics,
+)
 from tap.cli.console import complain
 from tap.errors import LLMError, ProxyError, TapError
 
@@ -20,7 +32,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Choose the numeric precision of each layer of a neural network.",
 )
-for module in (demo, statistics, proxies, screening, allocation, plans, quantizing, search, bench, doctor):
+COMMANDS = (
+    demo, statistics, proxies, screening, allocation, plans, exports, quantizing, search, bench, doctor,
+)  # fmt: skip
+for module in COMMANDS:
     module.add_to(app)
 
 

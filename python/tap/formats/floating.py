@@ -77,29 +77,35 @@ class FloatFormat:
 
     def quantize(self, weight: Tensor) -> Tensor:
         """The weight [out, ...] as it comes back; same shape and dtype."""
+        codes, scale = self.encode(weight)
+        return codes.mul_(scale).reshape(weight.shape).to(weight.dtype)
+
+    def encode(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes [rows, columns] as values of the kind, scales [rows, 1]; one row for a tensor scale."""
         import torch
 
         rows = as_rows(weight)
         blocks = rows.reshape(1, -1) if self.per_tensor else rows
         step = chunk_rows(blocks)
         pieces = [self._round(blocks[at : at + step]) for at in range(0, len(blocks), step)]
-        return torch.cat(pieces).reshape(weight.shape).to(weight.dtype)
+        return torch.cat([piece[0] for piece in pieces]), torch.cat([piece[1] for piece in pieces])
 
-    def _round(self, rows: Tensor) -> Tensor:
+    def _round(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         import torch
 
         largest = rows.abs().amax(1, keepdim=True)
         top = torch.where(largest > 0, largest, torch.ones_like(largest)) / _LARGEST[self.kind]
         parts = _PARTS.get(self.kind, _FP4_PARTS) if self.search else (1.0,)
-        best = torch.empty_like(rows)
+        best, chosen = torch.empty_like(rows), torch.empty_like(top)
         least = torch.full_like(top, torch.inf)
         for part in parts:
             scale = top * part
-            rounded = round_to(rows / scale, self.kind).mul_(scale)
-            error = (rounded - rows).square_().sum(1, keepdim=True)
-            best = torch.where(error < least, rounded, best)
+            codes = round_to(rows / scale, self.kind)
+            error = (codes * scale).sub_(rows).square_().sum(1, keepdim=True)
+            better = error < least
+            best, chosen = torch.where(better, codes, best), torch.where(better, scale, chosen)
             least = torch.minimum(least, error)
-        return best
+        return best, chosen
 
 
 @dataclass(frozen=True)
@@ -130,19 +136,29 @@ class BlockFloat:
 
     def quantize(self, weight: Tensor) -> Tensor:
         """The weight [out, ...] as it comes back; same shape and dtype."""
+        rows = as_rows(weight)
+        codes, scale, whole = self.encode(weight)
+        back = rows_of(codes.mul_(scale * whole), *rows.shape)
+        return back.reshape(weight.shape).to(weight.dtype)
+
+    def encode(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes [blocks, group] as e2m1 values, block scales [blocks, 1] and the scale of the tensor.
+
+        Block scales are powers of two (mxfp4; the tensor's scale is 1) or e4m3 values (nvfp4).
+        """
         import torch
 
-        rows = as_rows(weight)
-        blocks = blocks_of(rows, self.group)
+        blocks = blocks_of(as_rows(weight), self.group)
         largest = blocks.abs().amax(1, keepdim=True)
+        whole = torch.ones_like(largest[:1, 0])
         if self.name == "mxfp4":
             exponent = torch.frexp(largest).exponent - 3
-            scale = torch.exp2(exponent.clamp(-127, 127).to(rows.dtype))
+            scale = torch.exp2(exponent.clamp(-127, 127).to(blocks.dtype))
         else:
-            whole = largest.amax() / (448.0 * 6.0)
+            whole = (largest.amax() / (448.0 * 6.0)).reshape(1)
             whole = torch.where(whole > 0, whole, torch.ones_like(whole))
-            scale = round_to(largest / (6.0 * whole), "e4m3") * whole
-        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-        rounded = round_to(blocks / scale, "e2m1").mul_(scale)
-        rounded = torch.where(largest > 0, rounded, torch.zeros_like(rounded))
-        return rows_of(rounded, *rows.shape).reshape(weight.shape).to(weight.dtype)
+            scale = round_to(largest / (6.0 * whole), "e4m3")
+        full = scale * whole
+        usable = torch.where(full > 0, full, torch.ones_like(full))
+        codes = round_to(blocks / usable, "e2m1")
+        return torch.where((largest > 0) & (full > 0), codes, torch.zeros_like(codes)), scale, whole
