@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from tap.demo import flow
 from tap.demo.digits import digits
 from tap.demo.network import network
 
@@ -27,3 +29,14 @@ def test_the_shipped_weights_classify_the_digits() -> None:
     with torch.no_grad():
         right = (network()(data.images).argmax(1) == data.labels).sum()
     assert int(right) == 795
+
+
+def test_the_same_seed_gives_the_same_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow, "RANDOM", 4)
+    monkeypatch.setattr(flow, "JUDGED", 50)
+    monkeypatch.setattr(flow.library, "names", lambda: ["sqnr", "squeezellm", "hawq_v1"])
+
+    first, again = (flow.run(seed=3, programs=60, say=lambda line: None, progress=False) for _ in range(2))
+    assert [str(row) for row in first.rows] == [str(row) for row in again.rows]
+    assert first.program == again.program
+    assert [plan.choice for plan in first.plans.values()] == [plan.choice for plan in again.plans.values()]
