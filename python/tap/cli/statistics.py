@@ -60,7 +60,7 @@ def collect(
     table.save(out)
     say(
         f"{out}: {len(table.units)} units, {len(table.formats)} formats, {len(table.columns)} columns, "
-        f"{len(table.samples)} samples",
+        f"{len(table.samples)} sampled tensors",
         quiet=quiet,
     )
 
