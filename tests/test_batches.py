@@ -104,3 +104,13 @@ def test_targets_of_a_causal_model_are_the_next_tokens() -> None:
     (batch,) = data
     assert data.targets(batch, TinyForCausalLM(1, 1)).tolist() == [[5, 6, IGNORED]]
     assert data.targets(batch, nn.Linear(1, 1)).tolist() == [[4, 5, 6]]
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 4, 7])
+def test_cut_keeps_every_sample_once(n: int) -> None:
+    data = Batches([torch.arange(3.0)[:, None], torch.arange(3.0, 7.0)[:, None]])
+    first, rest = data.cut(n)
+    assert (first.n_samples, rest.n_samples) == (n, 7 - n)
+    values = [value for part in (first, rest) for batch in part for value in batch.args[0].flatten().tolist()]
+    assert values == list(range(7))
+    assert sum(batch.size for batch in first) == n

@@ -302,6 +302,26 @@ def test_blocks_are_cut_from_the_whole() -> None:
         assert np.array_equal(cut, small.samples["g2"].values[index])
 
 
+def test_noise_is_averaged_over_the_first_samples_and_all_else_over_all() -> None:
+    torch.manual_seed(11)
+    model, x, y = Net().eval(), torch.randn(12, 3, 9, 9), torch.randint(0, 5, (12,))
+    batches = [(x[:5], y[:5]), (x[5:], y[5:])]
+    options = {"formats": ["int3", "int4+a4"], "inputs": CHEAP, "progress": False}
+    some = collect(model, batches, noise_samples=7, **options)
+    first = collect(model, [(x[:7], y[:7])], **options)
+    whole = collect(model, batches, noise_samples=None, **options)
+    assert (some.meta["noise_samples"], whole.meta["noise_samples"]) == (7, 12)
+    noise = {"out_noise", "gz_noise", "gdw2", "logit_dw2"}
+    for name, column in some.columns.items():
+        if name in ("cka_sum", "act_noise", "gx_noise"):
+            assert not np.array_equal(column, whole.columns[name]), name
+            continue
+        closely(column, (first if name in noise else whole).columns[name], name)
+    for name, sample in some.samples.items():
+        for one, other in zip(sample.values, whole.samples[name].values, strict=True):
+            closely(one, other, name)
+
+
 @pytest.mark.parametrize("name", [key for key in PASSES if key != "shapes"])
 def test_each_pass_runs_alone(name: str) -> None:
     torch.manual_seed(10)

@@ -84,6 +84,20 @@ class Batches:
         parts.n_samples = self.n_samples
         return parts
 
+    def cut(self, n: int) -> tuple[Batches, Batches]:
+        """The first `n` samples, and the others; either may have no batch."""
+        first, rest = Batches.__new__(Batches), Batches.__new__(Batches)
+        first._batches = _first(self._batches, n) if n > 0 else []
+        first.n_samples = sum(batch.size for batch in first)
+        rest._batches, start = [], 0
+        for batch in self._batches:
+            begin = min(max(n - start, 0), batch.size)
+            if begin < batch.size:
+                rest._batches.append(batch.part(begin, batch.size))
+            start += batch.size
+        rest.n_samples = self.n_samples - first.n_samples
+        return first, rest
+
     def run(self, model: nn.Module, batch: Batch) -> Tensor:
         """Call the model and return its logits, whatever the form of its output.
 

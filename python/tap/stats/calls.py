@@ -60,26 +60,45 @@ class Call:
             return z
 
 
+def cut(call: Call, start: int, stop: int) -> Call:
+    """Some of the samples of a call."""
+    if start == 0 and stop >= call.samples:
+        return call
+
+    def part(values: Tensor | None) -> Tensor | None:
+        if values is None:
+            return None
+        items = len(values) // call.samples
+        return values[start * items : stop * items]
+
+    x, z = part(call.x), part(call.z)
+    assert x is not None
+    assert z is not None
+    size = min(stop, call.samples) - start
+    return Call(call.unit, call.site, call.row, size, x, z, call.version, part(call.gz), part(call.gy))
+
+
 def columns(call: Call) -> Tensor:
-    """The input as float32 [groups, fan-in, samples, positions]: what each output position reads."""
+    """The input as float32 [samples, groups, fan-in, positions]: what each output position reads."""
     x = call.x.float()
     if not call.is_conv:
-        return x.reshape(call.samples, -1, x.shape[-1]).permute(2, 0, 1).unsqueeze(0)
+        return x.reshape(call.samples, -1, x.shape[-1]).transpose(1, 2).unsqueeze(1)
     module: Any = call.site.module
     x, padding = padded(module, x)
-    amounts = [size for size in reversed(padding) for _ in range(2)]
-    patches = _patches(functional.pad(x, amounts) if any(amounts) else x, module)
-    fan_in = patches.shape[0] * patches.shape[1] // call.groups
-    return patches.reshape(call.groups, fan_in, call.samples, -1)
+    if x.ndim == 4:
+        patches = functional.unfold(x, module.kernel_size, module.dilation, padding, module.stride)
+    else:
+        amounts = [size for size in reversed(padding) for _ in range(2)]
+        patches = _patches(functional.pad(x, amounts) if any(amounts) else x, module)
+    return patches.reshape(call.samples, call.groups, -1, patches.shape[-1])
 
 
 def output_rows(call: Call, values: Tensor) -> Tensor:
-    """Values of the output's shape as float32 [groups, rows, samples, positions]."""
+    """Values of the output's shape as float32 [samples, groups, rows, positions]."""
     values = values.float()
     if not call.is_conv:
-        return values.reshape(call.samples, -1, values.shape[-1]).permute(2, 0, 1).unsqueeze(0)
-    groups, rows = call.groups, values.shape[1] // call.groups
-    return values.flatten(2).transpose(0, 1).reshape(groups, rows, call.samples, -1)
+        return values.reshape(call.samples, -1, values.shape[-1]).transpose(1, 2).unsqueeze(1)
+    return values.reshape(call.samples, call.groups, values.shape[1] // call.groups, -1)
 
 
 def multiply(call: Call, weights: Tensor) -> Tensor:
@@ -130,11 +149,11 @@ def padded(module: Any, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
 
 
 def _patches(x: Tensor, module: Any) -> Tensor:
-    """Patches [channels, kernel positions, n, output positions ...] of a padded input of any dimension."""
+    """Patches [n, channels * kernel positions, output positions] of a padded input of any dimension."""
     dims = x.ndim - 2
     for axis, (size, dilation, stride) in enumerate(
         zip(module.kernel_size, module.dilation, module.stride, strict=True)
     ):
         x = x.unfold(2 + axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
-    order = (1, *range(2 + dims, 2 + 2 * dims), 0, *range(2, 2 + dims))
-    return x.permute(order).flatten(1, dims)
+    order = (0, 1, *range(2 + dims, 2 + 2 * dims), *range(2, 2 + dims))
+    return x.permute(order).flatten(1, 1 + dims).flatten(2)

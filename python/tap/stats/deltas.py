@@ -1,49 +1,26 @@
-"""Quantization errors of every unit in every format, made once and kept as small integers where possible."""
+"""Quantization errors of every unit in every format, from grids that are searched for once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from tap.errors import DataError, FormatError
 from tap.formats import Format, weight_only
+from tap.formats.base import Grid, blocks_of, rows_of
 from tap.stats.units import Unit
 
-
-@dataclass(frozen=True)
-class _Codes:
-    """A quantized weight as bytes: value = (code - zero) * scale, one scale for `group` columns."""
-
-    codes: Tensor
-    scale: Tensor
-    zero: Tensor
-    group: int
-
-    def value(self) -> Tensor:
-        """The quantized weight [out, columns]."""
-        width = self.codes.shape[1]
-        values = self.codes.float()
-        if self.scale.shape[1] == 1:
-            return values.sub_(self.zero).mul_(self.scale)
-        columns = torch.arange(width, device=values.device) // self.group
-        return values.sub_(self.zero[:, columns]).mul_(self.scale[:, columns])
-
-    def minus(self, weight: Tensor, out: Tensor) -> None:
-        """The quantized weight minus `weight` [out, columns], in as few passes as there can be."""
-        if self.zero.any() or self.scale.shape[1] > 1:
-            torch.sub(self.value(), weight, out=out)
-        else:
-            out.copy_(self.codes).mul_(self.scale).sub_(weight)
+_TOGETHER = 1 << 22
+"""Elements of dw that are formed at once (16 MB)."""
 
 
 class Deltas:
     """dw of L units in F formats; formats that differ only in activations share one.
 
-    `weights[l]` is unit l's float32 weight [out, in, pos].
+    `weights[l]` is unit l's float32 weight [out, in, pos]. A format with a grid of integers keeps the grid
+    alone, and dw is formed again each time it is read; of other formats the quantized weight is kept.
     """
 
     def __init__(self, units: Sequence[Unit], weights: Sequence[Tensor], formats: Sequence[Format]) -> None:
@@ -54,70 +31,106 @@ class Deltas:
         self.distinct = [next(half for half in halves if half.name == name) for name in distinct]
         self.of_format = [distinct.index(half.name) for half in halves]
         """Which distinct weight format each format has."""
-        self._kept: dict[tuple[int, int], Any] = {}
+        self._kept: dict[tuple[int, int], Grid | Tensor] = {}
 
-    def of(self, unit: int, rows: slice | None = None) -> Tensor:
-        """dw [D, rows, in, pos] of one unit in the D distinct weight formats."""
-        weight = self.weights[unit]
-        weight = weight if rows is None else weight[rows]
-        out = torch.empty((len(self.distinct), *weight.shape), device=weight.device)
+    def prepare(self, unit: int) -> None:
+        """Quantize a unit in every format; errors name the unit and the format."""
         for index in range(len(self.distinct)):
-            kept = self._quantized(unit, index, rows)
-            if isinstance(kept, _Codes):
-                kept.minus(weight.flatten(1), out[index].flatten(1))
+            self._quantized(unit, index)
+
+    def of(self, unit: int, rows: slice | Tensor | None = None, formats: slice | None = None) -> Tensor:
+        """dw [D, rows, in, pos] of one unit in the D distinct weight formats, or some of them."""
+        rows = slice(None) if rows is None else rows
+        weight = self.weights[unit][rows]
+        wanted = range(len(self.distinct))[formats or slice(None)]
+        out = torch.empty((len(wanted), *weight.shape), device=weight.device)
+        for place, index in zip(out, wanted, strict=True):
+            kept = self._quantized(unit, index)
+            if isinstance(kept, Grid):
+                _error(kept, rows, weight.flatten(1), place.flatten(1))
             else:
-                torch.sub(kept, weight, out=out[index])
+                torch.sub(kept[rows], weight, out=place)
         return out
+
+    def pieces(self, unit: int, rows: int) -> list[slice]:
+        """Ranges of the distinct formats whose dw of so many rows is small enough to be formed at once."""
+        size = rows * self.weights[unit][0].numel()
+        return _ranges(len(self.distinct), _TOGETHER // size)
+
+    def parts(self, unit: int) -> list[slice]:
+        """Ranges of a unit's rows whose dw in all formats stays in the cache."""
+        rows = self.weights[unit]
+        return _ranges(len(rows), (_TOGETHER >> 4) // (rows[0].numel() * len(self.distinct)))
 
     def spread(self, values: Tensor) -> Tensor:
         """Values [..., D] of the distinct weight formats as [..., F] of all formats."""
         return values[..., self.of_format]
 
-    def _quantized(self, unit: int, index: int, rows: slice | None) -> _Codes | Tensor:
+    def _quantized(self, unit: int, index: int) -> Grid | Tensor:
         kept = self._kept.get((unit, index))
         if kept is None:
-            kept = self._kept[unit, index] = _quantize(
-                self.distinct[index], self.units[unit], self.weights[unit]
+            kept = _quantize(self.distinct[index], self.units[unit], self.weights[unit])
+            self._kept[unit, index] = kept
+        return kept
+
+
+def error_sums(deltas: Deltas, unit: int, g: Tensor | None, squares: Tensor | None) -> dict[str, Tensor]:
+    """dw2, dw_max, with the mean gradient gdw and gdw_abs, with the mean of g^2 fisher_dw2: each [D].
+
+    `g` and `squares` are [out, in, pos]. Rows are taken in parts that stay in the cache.
+    """
+    columns = deltas.weights[unit][0].numel()
+    parts: dict[str, list[Tensor]] = {}
+    for rows in deltas.parts(unit):
+        dw = deltas.of(unit, rows).flatten(2)
+        norms = torch.linalg.vector_norm(dw, dim=2).double().square()
+        parts.setdefault("dw2", []).append(norms.sum(1))
+        parts.setdefault("dw_max", []).append(norms.amax(1) / columns)
+        if g is not None:
+            products = dw.flatten(1) * g[rows].flatten()
+            parts.setdefault("gdw", []).append(products.sum(1, dtype=torch.float64))
+            parts.setdefault("gdw_abs", []).append(torch.linalg.vector_norm(products, 1, dim=1).double())
+        if squares is not None:
+            parts.setdefault("fisher_dw2", []).append(
+                (dw.square_().flatten(1) @ squares[rows].flatten()).double()
             )
-        if isinstance(kept, _Codes):
-            whole = rows is None or (rows.start == 0 and rows.stop >= len(kept.codes))
-            if whole or rows is None:
-                return kept
-            return _Codes(kept.codes[rows], kept.scale[rows], kept.zero[rows], kept.group)
-        assert isinstance(kept, Tensor)
-        return kept if rows is None else kept[rows]
+    stacked = {name: torch.stack(values) for name, values in parts.items()}
+    return {name: values.amax(0) if name == "dw_max" else values.sum(0) for name, values in stacked.items()}
 
 
-def _quantize(format: Format, unit: Unit, weight: Tensor) -> _Codes | Tensor:
-    """The quantized weight as codes when the format has a grid of integers, else as it is."""
+def _ranges(count: int, together: int) -> list[slice]:
+    step = max(1, together)
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _error(grid: Grid, rows: slice | Tensor, weight: Tensor, out: Tensor) -> None:
+    """Write the rounded weight less the weight [rows, columns] to `out`."""
+    scale, zero = grid.scale[rows], grid.zero[rows]
+    if scale.shape[1] == 1 and grid.low < 0:
+        torch.div(weight, scale, out=out).round_().clamp_(grid.low, grid.high).mul_(scale).sub_(weight)
+        return
+    flat = Grid(scale.reshape(-1, 1), zero.reshape(-1, 1), grid.group, grid.low, grid.high)
+    back = rows_of(flat.snap(blocks_of(weight, grid.group)), *weight.shape)
+    torch.sub(back, weight, out=out)
+
+
+def _quantize(format: Format, unit: Unit, weight: Tensor) -> Grid | Tensor:
+    """The grid of a format of integers, the quantized weight of any other."""
+    find = getattr(format, "grid", None)
     try:
-        find = getattr(format, "grid", None)
         grid = None if find is None else find(weight)
-        if grid is None or grid.high - grid.low > 255:
-            quantized = format.quantize(weight)
-        else:
-            return _codes(grid, weight)
+        quantized = format.quantize(weight) if grid is None else None
     except FormatError as error:
         raise FormatError(f"unit '{unit.name}' in {format.name}: {error.message}", hint=error.hint) from error
+    if quantized is None:
+        assert isinstance(grid, Grid)
+        return grid
     if quantized.shape != weight.shape or not bool(torch.isfinite(quantized).all()):
         raise FormatError(
             f"format '{format.name}' gives unit '{unit.name}' a weight of another shape or not finite",
             hint="quantize(weight) must return finite values of the weight's shape",
         )
     return quantized.float()
-
-
-def _codes(grid: Any, weight: Tensor) -> _Codes:
-    """Codes as bytes from a grid, by the grid's own rounding."""
-    rows = weight.reshape(weight.shape[0], -1)
-    if grid.scale.shape[1] == 1:
-        scale, zero = grid.scale, grid.zero
-    else:
-        columns = torch.arange(rows.shape[1], device=rows.device) // grid.group
-        scale, zero = grid.scale[:, columns], grid.zero[:, columns]
-    codes = (rows / scale).round_().add_(zero).clamp_(grid.low, grid.high)
-    kind = torch.int8 if grid.low < 0 else torch.uint8
-    return _Codes(codes.to(kind), grid.scale.float(), grid.zero.float(), grid.group)
 
 
 def float_weights(units: Sequence[Unit], weights: Sequence[Tensor]) -> list[Tensor]:

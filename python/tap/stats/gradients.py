@@ -1,10 +1,10 @@
 """Gradients of the weights, sample by sample, from inputs and output gradients: no backward pass per sample.
 
-For sample n and output position p, g_n = sum_p gz_n[:, p] x_n[:, p]^T. The mean over n is one product. For
-E[g^2] there are three ways, chosen by the cheapest:
-1. One position: E[g^2] = gz^2 x^2 (Goodfellow, arXiv:1510.01799).
+For sample n and output position p, g_n = sum_p gz_n[:, p] x_n[:, p]^T. The sum over n is one product. For
+the sum of g_n^2 there are three ways, chosen by the cheapest:
+1. One position: gz^2 x^2 (Goodfellow, arXiv:1510.01799).
 2. Few positions: (sum_p a_p b_p)^2 = sum_{p,q} a_p a_q b_p b_q, one product over pairs of positions.
-3. Many positions: g_n is formed for some samples at a time, squared and added.
+3. Many positions: g_n is formed, some rows at a time that stay in the cache, and added with its square.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import functional, grad
 
-from tap.stats.calls import Call, columns, output_rows, padded
+from tap.stats.calls import Call, columns, cut, output_rows, padded
 from tap.stats.units import Unit
 
 _PAIRED = 4
 """Positions up to which products over pairs are cheaper than forming each sample's gradient."""
-_LIMIT = 1 << 22
-"""Elements of per-sample gradients held at once (16 MB); patches may have twice as many."""
-_CACHED = 1 << 16
+_PATCHES = 1 << 20
+"""Elements of the patches of some samples (4 MB): they are read once for each block of rows."""
+_CACHED = 1 << 17
 """Elements of a sample's gradient that are formed at once, so that they do not leave the cache."""
 
 
@@ -49,59 +49,85 @@ class Gradients:
             for row in sorted({call.row for call in calls}):
                 same = [call for call in calls if call.row == row]
                 part = slice(row, row + same[0].rows)
-                self._products(same, total[part], None if square is None else square[part])
+                if square is None:
+                    for call in same:
+                        _add_product(call, total[part])
+                else:
+                    _add_squares(same, total[part], square[part])
         elif len(calls) == 1:
             _embedding(calls[0], total, square)
         else:
             _formed(calls, total, square)
 
-    def _products(self, calls: list[Call], total: Tensor, square: Tensor | None) -> None:
-        """Calls that use the same rows of the weight: their positions stand side by side."""
-        groups = calls[0].groups
-        shape = (groups, total.shape[0] // groups, total.shape[1] * total.shape[2])
-        total, square = total.view(shape), None if square is None else square.view(shape)
-        for start, stop in _samples(calls, shape):
-            parts = [_cut(call, start, stop) for call in calls]
-            a = torch.cat([output_rows(call, call.gz) for call in parts if call.gz is not None], dim=3)
-            b = torch.cat([columns(call) for call in parts], dim=3)
-            _add(a, b, total, square)
+
+def _add_product(call: Call, total: Tensor) -> None:
+    """Add the sum of g over the samples of one call to `total` [rows, in, pos]."""
+    assert call.gz is not None
+    x, gz = call.x.float(), call.gz.float()
+    if not call.is_conv:
+        total[:, :, 0].addmm_(gz.reshape(-1, gz.shape[-1]).t(), x.reshape(-1, x.shape[-1]))
+        return
+    module: Any = call.site.module
+    x, padding = padded(module, x)
+    find: Any = (grad.conv1d_weight, grad.conv2d_weight, grad.conv3d_weight)[x.ndim - 3]
+    found = find(x, module.weight.shape, gz, module.stride, padding, module.dilation, module.groups)
+    total += found.view_as(total)
 
 
-def _add(a: Tensor, b: Tensor, total: Tensor, square: Tensor | None) -> None:
-    """Add sums of g and g^2 from output gradients a [G, O, n, P] and columns b [G, K, n, P]."""
-    groups, rows, _, positions = a.shape
-    flat_a, flat_b = a.reshape(groups, rows, -1), b.reshape(groups, b.shape[1], -1)
-    total.baddbmm_(flat_a, flat_b.transpose(1, 2))
-    if square is None:
-        return
-    if positions > _PAIRED and groups == 1:
-        _add_formed(a[0].transpose(0, 1), b[0].permute(1, 2, 0), square[0])
-        return
-    if positions > _PAIRED:
-        step = max(1, _LIMIT // square.numel())
-        for start in range(0, a.shape[2], step):
-            part = slice(start, start + step)
-            each = a[:, :, part].permute(2, 0, 1, 3) @ b[:, :, part].permute(2, 0, 3, 1)
-            square += each.square_().sum(0)
-        return
-    for shift in range(positions):
-        keep = positions - shift
-        pairs_a = (a[..., :keep] * a[..., shift:]).reshape(groups, rows, -1)
-        pairs_b = (b[..., :keep] * b[..., shift:]).reshape(groups, b.shape[1], -1)
+def _add_squares(calls: list[Call], total: Tensor, square: Tensor) -> None:
+    """Add g and g^2 of calls that use the same rows of the weight: their positions stand side by side."""
+    groups = calls[0].groups
+    shape = (groups, total.shape[0] // groups, total.shape[1] * total.shape[2])
+    total, square = total.view(shape), square.view(shape)
+    for start, stop in _samples(calls, shape):
+        parts = [cut(call, start, stop) for call in calls]
+        a = _side_by_side([output_rows(call, call.gz) for call in parts if call.gz is not None])
+        b = _side_by_side([columns(call) for call in parts])
+        if a.shape[3] <= _PAIRED:
+            _add_paired(a, b, total, square)
+        elif groups == 1:
+            _add_formed(a[:, 0], b[:, 0], total[0], square[0])
+        else:
+            _add_grouped(a, b, total, square)
+
+
+def _side_by_side(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=3)
+
+
+def _add_paired(a: Tensor, b: Tensor, total: Tensor, square: Tensor) -> None:
+    """From output gradients a [n, G, O, P] and columns b [n, G, K, P], by products of pairs of positions."""
+    a, b = a.permute(1, 2, 3, 0).contiguous(), b.permute(1, 2, 3, 0).contiguous()
+    total.baddbmm_(a.flatten(2), b.flatten(2).transpose(1, 2))
+    for shift in range(a.shape[2]):
+        keep = a.shape[2] - shift
+        pairs_a = (a[:, :, :keep] * a[:, :, shift:]).flatten(2)
+        pairs_b = (b[:, :, :keep] * b[:, :, shift:]).flatten(2)
         square.baddbmm_(pairs_a, pairs_b.transpose(1, 2), alpha=1.0 if shift == 0 else 2.0)
 
 
-def _add_formed(a: Tensor, b: Tensor, square: Tensor) -> None:
-    """Add the squares of a [n, O, P] times b [n, P, K], for some rows at a time that stay in the cache."""
-    rows, columns = square.shape
-    step = max(1, min(rows, _CACHED // columns))
-    product = torch.empty(step, columns, device=square.device)
+def _add_formed(a: Tensor, b: Tensor, total: Tensor, square: Tensor) -> None:
+    """From a [n, O, P] and b [n, K, P], forming each sample's gradient for some rows at a time."""
+    rows, width = square.shape
+    step = max(1, min(rows, _CACHED // width))
+    product = torch.empty(step, width, device=square.device)
+    turned = b.transpose(1, 2)
     for start in range(0, rows, step):
-        part = square[start : start + step]
+        part, sums = square[start : start + step], total[start : start + step]
         each = product[: len(part)]
-        for left, right in zip(a[:, start : start + step], b, strict=True):
+        for left, right in zip(a[:, start : start + step], turned, strict=True):
             torch.mm(left, right, out=each)
             part.addcmul_(each, each)
+            sums.add_(each)
+
+
+def _add_grouped(a: Tensor, b: Tensor, total: Tensor, square: Tensor) -> None:
+    """From a [n, G, O, P] and b [n, G, K, P] of grouped convolutions, forming some samples' gradients."""
+    step = max(1, 4 * _CACHED // square.numel())
+    for start in range(0, len(a), step):
+        each = a[start : start + step] @ b[start : start + step].transpose(2, 3)
+        total += each.sum(0)
+        square += each.square_().sum(0)
 
 
 def _embedding(call: Call, total: Tensor, square: Tensor | None) -> None:
@@ -121,15 +147,11 @@ def _formed(calls: Sequence[Call], total: Tensor, square: Tensor | None) -> None
     for sample in range(calls[0].samples):
         gradient = torch.zeros_like(total)
         for call in calls:
-            one = _cut(call, sample, sample + 1)
+            one = cut(call, sample, sample + 1)
             if call.site.kind == "embedding":
                 _embedding(one, gradient, None)
             else:
-                rows = gradient[call.row : call.row + call.rows]
-                assert one.gz is not None
-                rows += (output_rows(one, one.gz)[:, :, 0] @ columns(one)[:, :, 0].transpose(1, 2)).view_as(
-                    rows
-                )
+                _add_product(one, gradient[call.row : call.row + call.rows])
         total += gradient
         if square is not None:
             square += gradient.square_()
@@ -155,27 +177,8 @@ def _samples(calls: list[Call], shape: tuple[int, int, int]) -> list[tuple[int, 
     """Ranges of samples whose patches fit the limit together."""
     n = calls[0].samples
     positions = sum(call.z.numel() // max(1, call.z.shape[call.axis]) for call in calls) / n
-    step = max(1, int(2 * _LIMIT / max(1.0, shape[0] * shape[2] * positions)))
+    step = max(1, int(_PATCHES / max(1.0, shape[0] * shape[2] * positions)))
     return [(start, min(start + step, n)) for start in range(0, n, step)]
-
-
-def _cut(call: Call, start: int, stop: int) -> Call:
-    """Some of the samples of a call."""
-    if start == 0 and stop >= call.samples:
-        return call
-
-    def part(values: Tensor | None) -> Tensor | None:
-        if values is None:
-            return None
-        items = len(values) // call.samples
-        return values[start * items : stop * items]
-
-    x, z = part(call.x), part(call.z)
-    assert x is not None
-    assert z is not None
-    return Call(
-        call.unit, call.site, call.row, stop - start, x, z, call.version, part(call.gz), part(call.gy)
-    )
 
 
 class OutputGradients:

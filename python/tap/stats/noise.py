@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from tap.formats import Format
-from tap.stats.calls import Call, laid_out, multiply, per_sample
+from tap.stats.calls import Call, cut, laid_out, multiply, per_sample
 from tap.stats.deltas import Deltas
 from tap.stats.gradients import input_gradient
 
-_LIMIT = 1 << 22
-"""Elements of the output errors held at once (16 MB)."""
+_LIMIT = 1 << 19
+"""Elements of the output errors held at once (2 MB)."""
 _SMALLEST_LOGIT = 1e-6
 """A target logit nearer to zero counts as this: its relative change has no meaning there."""
 
@@ -37,32 +37,34 @@ class OutputNoise:
     def calls(self, calls: Sequence[Call]) -> None:
         """Take in all calls of one unit in one batch."""
         for call in calls:
-            part = slice(call.row, call.row + call.rows)
-            dw = self._deltas.of(call.unit, part)
-            for start, stop in _pieces(call, len(dw)):
-                self._add(call, start, stop, dw)
+            rows = slice(call.row, call.row + call.rows)
+            for formats in self._deltas.pieces(call.unit, call.rows):
+                dw = self._deltas.of(call.unit, rows, formats)
+                for start, stop in _samples(call, len(dw)):
+                    self._add(call, start, stop, formats, dw)
 
-    def _add(self, call: Call, start: int, stop: int, dw: Tensor) -> None:
-        """Take in the errors of the distinct formats from `start` to `stop`."""
-        unit = call.unit
-        error = multiply(call, dw[start:stop])
-        self._sums["out_noise"][unit][start:stop] += _squares(error)
-        if call.gz is None:
+    def _add(self, call: Call, start: int, stop: int, formats: slice, dw: Tensor) -> None:
+        """Take in the errors that some formats make in the samples from `start` to `stop`."""
+        part = cut(call, start, stop)
+        error = multiply(part, dw)
+        self._sums["out_noise"][call.unit][formats] += _squares(error)
+        if part.gz is None:
             return
-        weighted = error * laid_out(call, call.gz)
-        self._sums["gz_noise"][unit][start:stop] += _squares(weighted)
-        self._inner(call, "gdw2", start, weighted)
-        if call.gy is not None:
-            self._inner(call, "logit_dw2", start, error.mul_(laid_out(call, call.gy)))
+        if part.gy is not None:
+            self._along_output(call, "logit_dw2", start, formats, part, error * laid_out(part, part.gy))
+        weighted = error.mul_(laid_out(part, part.gz))
+        self._sums["gz_noise"][call.unit][formats] += _squares(weighted)
+        self._along_output(call, "gdw2", start, formats, part, weighted)
 
-    def _inner(self, call: Call, name: str, start: int, products: Tensor) -> None:
+    def _along_output(
+        self, call: Call, name: str, start: int, formats: slice, part: Call, products: Tensor
+    ) -> None:
         """Add to the sums over the output, which all calls of a unit share before they are squared."""
         key = (call.unit, name)
         if key not in self._along:
             shape = (call.samples, len(self._deltas.distinct))
             self._along[key] = torch.zeros(shape, dtype=torch.float64, device=products.device)
-        values = per_sample(call, products).double()
-        self._along[key][:, start : start + values.shape[1]] += values
+        self._along[key][start : start + part.samples, formats] += per_sample(part, products)
 
     def end_batch(self, logits: Tensor | None) -> None:
         """Square the sums of each sample; `logits` [n] are the target's, None without `logit_dw2`."""
@@ -127,10 +129,10 @@ def rounded(x: Tensor, bounds: tuple[float, float], bits: int) -> Tensor:
     return codes.mul_(scale)
 
 
-def _pieces(call: Call, formats: int) -> list[tuple[int, int]]:
-    """Ranges of formats whose errors fit the limit together."""
-    together = max(1, min(formats, _LIMIT // max(1, call.z.numel())))
-    return [(start, min(start + together, formats)) for start in range(0, formats, together)]
+def _samples(call: Call, formats: int) -> list[tuple[int, int]]:
+    """Ranges of samples whose errors in so many formats stay in the cache."""
+    together = max(1, _LIMIT * call.samples // max(1, call.z.numel() * formats))
+    return [(start, min(start + together, call.samples)) for start in range(0, call.samples, together)]
 
 
 def _squares(values: Tensor) -> Tensor:

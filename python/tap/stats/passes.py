@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from tap.stats.sites import Site
 from tap.stats.unchanged import lent
 
 
+@runtime_checkable
 class Forward(Protocol):
     """A statistic of inputs and outputs alone."""
 
@@ -35,6 +36,7 @@ class Forward(Protocol):
         ...
 
 
+@runtime_checkable
 class Backward(Protocol):
     """A statistic of all calls of a unit, with gradients where there are any."""
 

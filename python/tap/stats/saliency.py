@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +22,11 @@ _DOUBLE = 50_000_000
 """Parameters up to which the copy is float64; products of many absolute weights overflow float32 early."""
 
 
-def synflow(model: nn.Module, units: Sequence[Unit], batches: Batches) -> list[Tensor]:
+Keep = Callable[[int, Tensor], None]
+"""Takes the index of a unit and its gradient, float32 in the stored weight's shape."""
+
+
+def synflow(model: nn.Module, units: Sequence[Unit], batches: Batches, keep: Keep) -> None:
     """dR/dW of each unit, R the summed outputs for an input of ones, with every parameter and buffer replaced
     by its magnitude and batch norms taken out (Tanaka et al., NeurIPS 2020). Done on a copy of the model.
     """
@@ -33,27 +39,39 @@ def synflow(model: nn.Module, units: Sequence[Unit], batches: Batches) -> list[T
     for module in list(twin.modules()):
         if isinstance(module, nn.modules.batchnorm._NormBase):
             module.__dict__["forward"] = _same
-    return _gradient_of_sum(twin, units, batches)
+    _gradient_of_sum(twin, units, batches, keep)
 
 
-def virtual_gradient(model: nn.Module, units: Sequence[Unit], batches: Batches) -> list[Tensor]:
+def virtual_gradient(model: nn.Module, units: Sequence[Unit], batches: Batches, keep: Keep) -> None:
     """d sum(logits) / dW of each unit for an input of ones, on the model as it is (EMQ, ICCV 2023)."""
-    return _gradient_of_sum(model, units, batches)
+    _gradient_of_sum(model, units, batches, keep)
 
 
-def _gradient_of_sum(model: nn.Module, units: Sequence[Unit], batches: Batches) -> list[Tensor]:
-    """Gradients of the summed logits of one sample of ones; token inputs stay as they are."""
-    weights = [weight_of(model, unit) for unit in units]
+def _gradient_of_sum(model: nn.Module, units: Sequence[Unit], batches: Batches, keep: Keep) -> None:
+    """Gradients of the summed logits of one sample of ones, each given away as soon as it is complete."""
     batch = ones_like(next(iter(batches)).part(0, 1))
-    with lent(model, gradients=True), plain_torch(), torch.enable_grad():
+    with lent(model), plain_torch(), torch.enable_grad(), ExitStack() as stack:
+        left: dict[int, Tensor] = {}
+        for index, unit in enumerate(units):
+            weight = weight_of(model, unit)
+            weight.requires_grad_(True)
+            left[index] = weight
+            hook: Any = weight.register_post_accumulate_grad_hook
+            stack.callback(hook(partial(_take, left, index, keep)).remove)
         total = batches.run(model, batch).double().sum()
         if not total.requires_grad:
             raise not_differentiable()
-        found = torch.autograd.grad(total, weights, allow_unused=True)
-    return [
-        torch.zeros_like(w, dtype=torch.float32) if g is None else g.float()
-        for w, g in zip(weights, found, strict=True)
-    ]
+        total.backward()  # type: ignore[no-untyped-call]
+        for index, unreached in left.items():
+            keep(index, torch.zeros_like(unreached, dtype=torch.float32))
+
+
+def _take(left: dict[int, Tensor], index: int, keep: Keep, weight: Tensor) -> None:
+    """Hand over the gradient of a weight and forget it."""
+    assert weight.grad is not None
+    keep(index, weight.grad.float())
+    weight.grad = None
+    del left[index]
 
 
 def ones_like(batch: Batch) -> Batch:

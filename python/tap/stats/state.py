@@ -44,6 +44,8 @@ class Collection:
     probes: int
     iterations: int
     tolerance: float
+    noise_samples: int | None
+    """How many samples the noise and the similarity are averaged over; None: all."""
     bar: Progress
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     samples: dict[str, list[NDArray[np.float32] | None]] = field(default_factory=dict)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from tap.stats.batches import Batches
 from tap.stats.curvature import hessian_gradient, hutchinson, largest_eigenvalues
+from tap.stats.deltas import error_sums
 from tap.stats.gradients import Gradients, OutputGradients
 from tap.stats.layers import matrix, unmatrix
 from tap.stats.moments import InputMoments, OutputMoments, Similarity
 from tap.stats.noise import InputNoise, OutputNoise
-from tap.stats.passes import Pass, samples_apart
+from tap.stats.passes import Backward, Forward, Pass, samples_apart
 from tap.stats.ranges import input_ranges
 from tap.stats.saliency import synflow, virtual_gradient
 from tap.stats.state import Collection
@@ -44,139 +47,145 @@ def weights(state: Collection) -> None:
         state.sample("w", index, weight)
 
 
-def errors(state: Collection) -> None:
-    """bits, bytes, act_bits, dw, dw2, dw_max."""
+def formats(state: Collection) -> None:
+    """bits, bytes, act_bits; and each weight quantized, so that a format that does not fit is known early."""
     for index, unit in enumerate(state.units):
         state.entry("bits", index, torch.tensor([format.bits for format in state.formats]))
         state.entry("act_bits", index, torch.tensor([float(format.act_bits) for format in state.formats]))
         stored = [float(format.stored_bytes(unit)) for format in state.formats]
         state.entry("bytes", index, torch.tensor(stored, dtype=torch.float64))
-    if not state.wants("errors") or not state.names & {"dw", "dw2", "dw_max"}:
-        return
-    advance = state.bar.start("quantization errors", len(state.units))
-    for index in range(len(state.units)):
-        dw = state.deltas.of(index)
-        squares = torch.linalg.vector_norm(dw, dim=(2, 3)).double().square()
-        state.entry("dw2", index, state.deltas.spread(squares.sum(1)))
-        state.entry("dw_max", index, state.deltas.spread(squares.amax(1)) / dw[0, 0].numel())
-        if "dw" in state.names:
-            state.sample("dw", index, dw[state.deltas.of_format])
-        advance(1)
+    if state.names & {"dw", "dw2", "dw_max", "gdw", "gdw_abs", "fisher_dw2"} or state.wants(
+        "output noise", "weighted noise", "logit noise"
+    ):
+        advance = state.bar.start("quantize weights", len(state.units))
+        for index in range(len(state.units)):
+            state.deltas.prepare(index)
+            advance(1)
 
 
 def network(state: Collection) -> None:
-    """Everything from the forward pass and the backward passes of first order."""
-    forward: dict[str, Any] = {}
-    backward: dict[str, Any] = {}
+    """Everything from the forward pass and the backward passes of first order, and the errors of weights."""
+    count = state.batches.n_samples
+    few, others = state.batches.cut(min(count, state.noise_samples or count))
+    state.notes["noise_samples"] = few.n_samples
+    quick, close = _quick(state), _close(state)
+    quick_gradients = state.wants("gradients", "squared gradients", "gradient flow", "output gradients")
+    close_gradients = state.wants("weighted noise", "logit noise")
+    close_gradients |= "activations" in close and state.wants("weighted input noise")
+    _run(state, few, {**quick, **close}, gradients=quick_gradients or close_gradients)
+    _run(state, others, quick, gradients=quick_gradients)
+    _keep_moments(state, quick)
+    _keep_noise(state, close, few.n_samples)
+    _keep_errors(state, quick.pop("gradients", None))
+
+
+def _quick(state: Collection) -> dict[str, Any]:
+    """Statistics of every sample, each of which costs no more than a part of the pass."""
+    found: dict[str, Any] = {}
     if state.wants("input moments"):
-        forward["inputs"] = InputMoments(state.units, state.devices)
+        found["inputs"] = InputMoments(state.units, state.devices)
     if state.wants("output moments"):
-        forward["outputs"] = OutputMoments(state.units, state.devices)
+        found["outputs"] = OutputMoments(state.units, state.devices)
+    if state.wants("output gradients"):
+        found["output gradients"] = OutputGradients(state.units, state.devices)
+    squares = state.wants("squared gradients")
+    if squares or state.wants("gradients", "gradient flow"):
+        found["gradients"] = Gradients(state.units, state.devices, squares=squares)
+    return found
+
+
+def _close(state: Collection) -> dict[str, Any]:
+    """Statistics of `noise_samples` samples: they multiply every input by every dw, or compare all units."""
+    found: dict[str, Any] = {}
     if state.wants("similarity"):
-        forward["similarity"] = Similarity(len(state.units))
+        found["similarity"] = Similarity(len(state.units))
     if state.wants("output noise", "weighted noise", "logit noise"):
-        backward["noise"] = OutputNoise(state.deltas, state.devices)
+        found["noise"] = OutputNoise(state.deltas, state.devices)
     quantized_inputs = any(format.act_bits < 16 for format in state.formats)
     if state.wants("input noise", "weighted input noise") and quantized_inputs:
         ranges = input_ranges(state.model, state.layers, state.batches)
-        backward["activations"] = InputNoise(state.formats, ranges, state.devices)
-    if state.wants("output gradients"):
-        backward["output gradients"] = OutputGradients(state.units, state.devices)
-    squares = state.wants("squared gradients")
-    if squares or state.wants("gradients", "gradient flow"):
-        backward["gradients"] = Gradients(state.units, state.devices, squares=squares)
-    if forward or backward:
-        _run(state, forward, backward)
-    _keep_moments(state, forward)
-    _keep_noise(state, backward)
-    if "gradients" in backward:
-        _keep_gradients(state, backward.pop("gradients"))
+        found["activations"] = InputNoise(state.formats, ranges, state.devices)
+    return found
 
 
-def _run(state: Collection, forward: dict[str, Any], backward: dict[str, Any]) -> None:
+def _run(state: Collection, batches: Batches, statistics: dict[str, Any], *, gradients: bool) -> None:
     """Run the pass over batches of a size that keeps samples apart and memory low."""
-    needs_gradients = (
-        "gradients", "squared gradients", "gradient flow", "output gradients", "weighted noise",
-        "logit noise",
-    )  # fmt: skip
-    gradients = state.wants(*needs_gradients)
-    gradients |= "activations" in backward and state.wants("weighted input noise")
-    logits = state.wants("logit noise")
-    batches = state.batches
+    forward = [one for one in statistics.values() if isinstance(one, Forward)]
+    backward = [one for one in statistics.values() if isinstance(one, Backward)]
+    if not statistics or not batches.n_samples:
+        return
+    logits = state.wants("logit noise") and "noise" in statistics
     if backward and not samples_apart(state.layers):
         batches = batches.split(1)
     elif logits:
         batches = batches.split(max(_SMALLEST_PART, -(-max(batch.size for batch in batches) // 2)))
 
     def end_batch(values: Tensor | None) -> None:
-        if "similarity" in forward:
-            forward["similarity"].end_batch()
-        if "noise" in backward:
-            backward["noise"].end_batch(values)
+        if "similarity" in statistics:
+            statistics["similarity"].end_batch()
+        if "noise" in statistics:
+            statistics["noise"].end_batch(values)
 
     advance = state.bar.start("activations and gradients" if gradients else "activations", batches.n_samples)
     Pass(
-        state.model, state.layers, forward=list(forward.values()), backward=list(backward.values()),
-        gradients=gradients, logits=logits, loss=state.loss, end_batch=end_batch,
+        state.model, state.layers, forward=forward, backward=backward, gradients=gradients, logits=logits,
+        loss=state.loss, end_batch=end_batch,
     ).run(batches, advance)  # fmt: skip
 
 
-def _keep_moments(state: Collection, forward: dict[str, Any]) -> None:
-    """Columns and samples of inputs and outputs."""
+def _keep_moments(state: Collection, quick: dict[str, Any]) -> None:
+    """Columns and samples of inputs, outputs and output gradients."""
     for index in range(len(state.units)):
-        if "inputs" in forward:
-            found = forward["inputs"].result(index)
+        if "inputs" in quick:
+            found = quick["inputs"].result(index)
             state.entry("act_mean", index, found["x_mean"].mean())
             state.entry("act_absmax", index, found["x_absmax"].amax())
             for name in ("x_mean", "x_var", "x_absmax", "x_sq"):
                 state.sample(name, index, found[name])
-        if "outputs" in forward:
-            found = forward["outputs"].result(index)
+        if "outputs" in quick:
+            found = quick["outputs"].result(index)
             state.entry("z_std", index, found["z_std"])
             for name in ("z_mean", "z_var"):
                 state.sample(name, index, found[name])
-    if "similarity" in forward:
-        state.column("cka_sum", forward["similarity"].result())
-
-
-def _keep_noise(state: Collection, backward: dict[str, Any]) -> None:
-    """Columns of output and input errors; samples of the output gradients."""
-    count = state.batches.n_samples
-    zeros = torch.zeros(len(state.units), len(state.formats))
-    for name in ("out_noise", "gz_noise", "gdw2", "logit_dw2"):
-        if name in state.names:
-            state.column(name, backward["noise"].result(name, count))
-    for name in ("act_noise", "gx_noise"):
-        if name in state.names:
-            found = backward["activations"].result(name, count) if "activations" in backward else zeros
-            state.column(name, found)
-    if "output gradients" in backward:
-        for index in range(len(state.units)):
-            for name, values in backward["output gradients"].result(index, count).items():
+        if "output gradients" in quick:
+            found = quick["output gradients"].result(index, state.batches.n_samples)
+            for name, values in found.items():
                 state.sample(name, index, values)
 
 
-def _keep_gradients(state: Collection, gradients: Gradients) -> None:
-    """g, plain, gdw, gdw_abs, g2, fisher_dw2 from the sums over samples; the mean gradient stays for H g."""
+def _keep_noise(state: Collection, close: dict[str, Any], count: int) -> None:
+    """Columns of output and input errors, and the similarity of outputs."""
+    zeros = torch.zeros(len(state.units), len(state.formats))
+    if "similarity" in close:
+        state.column("cka_sum", close["similarity"].result())
+    for name in ("out_noise", "gz_noise", "gdw2", "logit_dw2"):
+        if name in state.names:
+            state.column(name, close["noise"].result(name, count))
+    for name in ("act_noise", "gx_noise"):
+        if name in state.names:
+            found = close["activations"].result(name, count) if "activations" in close else zeros
+            state.column(name, found)
+
+
+def _keep_errors(state: Collection, gradients: Gradients | None) -> None:
+    """Inputs made of dw, g and g^2, unit by unit; the mean gradient stays for H g."""
     count = state.batches.n_samples
     for index, weight in enumerate(state.weights):
-        g = gradients.total[index].div_(count)
-        state.sample("g", index, g)
-        state.entry("plain", index, (g * weight).sum(dtype=torch.float64))
-        squares = None if gradients.squares is None else gradients.squares[index].div_(count)
+        if "dw" in state.names:
+            rows = torch.tensor(state.blocks[index].out, device=weight.device)
+            state.sample("dw", index, state.deltas.of(index, rows)[state.deltas.of_format])
+        g = squares = None
+        if gradients is not None:
+            g = gradients.total[index].div_(count)
+            state.sample("g", index, g)
+            state.entry("plain", index, torch.dot(g.flatten(), weight.flatten()))
+            squares = None if gradients.squares is None else gradients.squares[index].div_(count)
         if squares is not None:
             state.sample("g2", index, squares)
-        if not state.names & {"gdw", "gdw_abs", "fisher_dw2"}:
-            continue
-        dw = state.deltas.of(index)
-        if squares is not None:
-            fisher = torch.einsum("foip,oip->f", dw.square(), squares)
-            state.entry("fisher_dw2", index, state.deltas.spread(fisher))
-        products = dw.mul_(g)
-        state.entry("gdw", index, state.deltas.spread(products.sum((1, 2, 3), dtype=torch.float64)))
-        sizes = torch.linalg.vector_norm(products, 1, dim=(1, 2, 3))
-        state.entry("gdw_abs", index, state.deltas.spread(sizes))
-    if state.wants("gradient flow"):
+        if state.names & {"dw2", "dw_max", "gdw", "gdw_abs", "fisher_dw2"}:
+            for name, values in error_sums(state.deltas, index, g, squares).items():
+                state.entry(name, index, state.deltas.spread(values))
+    if gradients is not None and state.wants("gradient flow"):
         state.gradient = gradients.total
 
 
@@ -187,9 +196,11 @@ def saliency(state: Collection) -> None:
         ("vgrad", "virtual gradients", virtual_gradient),
     ):
         if state.wants(key):
-            found = find(state.model, state.units, state.batches)
-            for index, (unit, values) in enumerate(zip(state.units, found, strict=True)):
-                state.sample(name, index, matrix(values, unit))
+            find(state.model, state.units, state.batches, partial(_keep_saliency, state, name))
+
+
+def _keep_saliency(state: Collection, name: str, index: int, gradient: Tensor) -> None:
+    state.sample(name, index, matrix(gradient, state.units[index]))
 
 
 def curvature(state: Collection) -> None:
@@ -223,5 +234,5 @@ def curvature(state: Collection) -> None:
             state.sample("hg", index, matrix(values, unit))
 
 
-STEPS: tuple[Callable[[Collection], None], ...] = (shapes, weights, errors, network, saliency, curvature)
+STEPS: tuple[Callable[[Collection], None], ...] = (shapes, weights, formats, network, saliency, curvature)
 """The order of a collection."""
