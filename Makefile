@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo docs test check lint test-rust test-python env bench weights clean
+.PHONY: demo docs test check lint test-rust test-python env bench bench-peers evidence weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -59,6 +59,19 @@ docs: env
 bench: env
 	cargo bench --quiet
 	$(BIN)/python -m pytest benches --benchmark-enable --benchmark-only
+
+# Other tools, each in an environment of its own under .peers/, on one network: benches/README.md has the table.
+PEER = $(BIN)/uv venv --quiet --allow-existing .peers/$(1) && $(BIN)/uv pip install --quiet --python .peers/$(1)/bin/python \
+	torch torchvision safetensors numpy pillow
+bench-peers: env
+	$(call PEER,modelopt) "nvidia-modelopt[hf]==0.47.0"
+	$(call PEER,mct) "model-compression-toolkit==2.6.1"
+	$(call PEER,nncf) "nncf==3.4.0" "openvino==2026.4.1"
+	$(BIN)/python benches/peers/allocations.py resnet20 --data $(TAP_DATA)
+
+# Search on some networks, freeze, score on networks that the search never saw: docs/evidence.md has the tables.
+evidence: env
+	$(BIN)/python benches/evidence/discover.py --data $(TAP_DATA) $(EVIDENCE)
 
 clean:
 	rm -rf target $(VENV) demo-out

@@ -24,7 +24,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.widens = inputs != outputs
+        self.widens, self.added = inputs != outputs, outputs // 4
         self.conv1 = nn.Conv2d(inputs, outputs, 3, 2 if self.widens else 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
@@ -33,8 +33,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
         if self.widens:
-            quarter = y.shape[1] // 4
-            x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, quarter, quarter))
+            x = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.added, self.added))
         return functional.relu(y + x)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class Case:
     """Read only the first so many calibration samples for the statistics."""
     evaluated: int | None = None
     """Measure plans on the first so many samples of `evaluation`."""
+    lifted: int | None = None
+    """The lifts of plans read the first so many calibration samples."""
+    batch: int | None = None
+    """Samples of a batch when plans are measured; small ones are faster where activations are large."""
 
     @staticmethod
     def load(path: str | Path) -> Case:
@@ -74,7 +78,8 @@ def ready(name: str, *, data: str | None = None) -> Case:
     if name in ("resnet20", "resnet32"):
         return _example(name, "cifar10.py", data, samples=64, evaluated=2000)
     if name == "mobilenet":
-        return _example(name, "mobilenet.py", data, samples=32, evaluated=256)
+        found = _example(name, "mobilenet.py", data, samples=32, evaluated=192)
+        return replace(found, lifted=64, batch=8)
     if kind in ("timm", "hf") and model:
         if not data:
             what = "folder of images" if kind == "timm" else "text file"

@@ -53,6 +53,9 @@ def run(
     model = load_model(case.model)
     calibration = Batches(load_batches(case.calibration))
     evaluation = Batches(load_batches(case.evaluation), samples=case.evaluated)
+    lifting = Batches(calibration, samples=case.lifted)
+    if case.batch:
+        evaluation, lifting = evaluation.split(case.batch), lifting.split(case.batch)
     found = gather(case, model, calibration, folder, given or Given(), how)
     rungs = contestants.ladder(found.table, case.budgets)
     every = _contestants(found, rungs, named, discovered)
@@ -64,7 +67,7 @@ def run(
         formats=found.table.formats,
         cost=rungs.cost,
         evaluation=evaluation,
-        calibration=calibration,
+        calibration=lifting,
         journal=folder / "plans.journal",
         progress=how.progress,
     )
@@ -79,7 +82,7 @@ def run(
         ceilings,
         {
             "evaluated": evaluation.n_samples,
-            "calibration": calibration.n_samples,
+            "lifted": lifting.n_samples,
             "random": how.random,
             "seed": how.seed,
             "draws": how.draws,
