@@ -54,8 +54,8 @@ ONLY_IN: dict[str, dict[str, str]] = {
 
 NOT_BELOW: dict[str, tuple[str, ...]] = {
     "tap.cli": ("cli", "__main__"),
-    "tap.search": ("cli", "search", "demo", "__init__"),
-    "tap.pipeline": ("cli", "search", "bench", "demo", "__init__"),
+    "tap.search": ("cli", "search", "demo", "report", "__init__"),
+    "tap.pipeline": ("cli", "search", "bench", "demo", "report", "__init__"),
 }
 """Upper floors of the package, and the modules that stand high enough to import them."""
 

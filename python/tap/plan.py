@@ -181,6 +181,18 @@ class Plan:
         """Stored bits a weight of the units, scales included; see `tap.costs.average_bits`."""
         return average_bits(self.bytes, self.units)
 
+    def cost_range(self, name: str = "bytes") -> tuple[float, float]:
+        """Smallest and largest total of one cost, tied units and forbidden formats respected."""
+        cost, allowed = self.costs[name], self.allowed
+        kept = np.ones(cost.shape, np.bool_) if allowed is None else allowed
+        tied = [tuple(self.unit_index(unit) for unit in group) for group in self.groups]
+        alone = set(range(len(self.units))) - {row for group in tied for row in group}
+        low = high = 0.0
+        for rows in [*tied, *((row,) for row in alone)]:
+            totals = cost[list(rows)].sum(axis=0)[kept[list(rows)].all(axis=0)]
+            low, high = low + float(totals.min()), high + float(totals.max())
+        return low, high
+
     def unit_index(self, name: str) -> int:
         """Row of the unit called `name`; a `PlanError` that names the nearest when there is none."""
         return _index(name, [unit.name for unit in self.units], "unit")

@@ -83,7 +83,7 @@ def frontier(
 
     base = _solve(["1TB"] if plan is None else None, table, plan, proxy, tie, None)
     sizes = base.costs["bytes"]
-    budgets = np.linspace(sizes.min(axis=1).sum(), sizes.max(axis=1).sum(), points)
+    budgets = np.linspace(*base.cost_range(), points)
     names = [unit.name for unit in base.units]
     groups = [[names.index(name) for name in group] for group in base.groups]
     ladder = np.ceil(budgets).tolist()

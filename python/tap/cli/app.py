@@ -18,6 +18,7 @@ from tap.cli import (
     plans,
     proxies,
     quantizing,
+    report,
     screening,
     search,
     statistics,
@@ -33,7 +34,8 @@ app = typer.Typer(
     help="Choose the numeric precision of each layer of a neural network.",
 )
 COMMANDS = (
-    demo, statistics, proxies, screening, allocation, plans, exports, quantizing, search, bench, doctor,
+    demo, statistics, proxies, screening, allocation, plans, exports, quantizing, search, bench, report,
+    doctor,
 )  # fmt: skip
 for module in COMMANDS:
     module.add_to(app)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -54,6 +55,16 @@ def show(
 def show_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object."""
     print(json.dumps({key: _plain(item) for key, item in value.items()}, indent=1))
+
+
+@contextmanager
+def working(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """A spinner on standard error while the block runs, on a terminal."""
+    if quiet or not is_interactive():
+        yield
+        return
+    with Console(stderr=True).status(what):
+        yield
 
 
 def is_interactive() -> bool:

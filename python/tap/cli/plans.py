@@ -1,4 +1,4 @@
-"""`tap plan show|diff|pin` and `tap report`: plans that are read, compared, overridden and drawn."""
+"""`tap plan show|diff|pin`: plans that are read, compared and overridden."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ def add_to(app: typer.Typer) -> None:
     group.command()(diff)
     group.command()(pin)
     app.add_typer(group, name="plan")
-    app.command()(report)
 
 
 def show_plan(plan: PlanFile, as_json: o.Json = False, quiet: o.Quiet = False) -> None:
@@ -76,18 +75,6 @@ def pin(
     changed = Plan.load(plan).restrict(pin=pins, forbid=forbidden)
     changed.save(out)
     say(f"{out}: {summary(changed)}", quiet=quiet)
-
-
-def report(plan: PlanFile, out: o.Out, quiet: o.Quiet = False) -> None:
-    """Write a plan as one HTML page that a browser opens without a network.
-
-    Example: tap report plan.json -o report.html
-    """
-    from tap.files import write_text
-    from tap.report import plan_page, render
-
-    write_text(out, render(plan_page(Plan.load(plan))))
-    say(f"{out}: open it in a browser", quiet=quiet)
 
 
 def choices(plan: Plan) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
-"""One self-contained HTML page about a plan and what it was chosen from."""
+"""One self-contained HTML page about plans, measured truth, searches and benchmarks."""
 
 from tap.report.page import Chart, Page, render
-from tap.report.plan import plan_page
+from tap.report.sources import Sources, read
+from tap.report.whole import report_page
 
-__all__ = ["Chart", "Page", "plan_page", "render"]
+__all__ = ["Chart", "Page", "Sources", "read", "render", "report_page"]

@@ -23,6 +23,8 @@ class Chart:
     """The table is closed until it is clicked or opened from the keyboard."""
     marked: frozenset[str] = frozenset()
     """Values of the first column whose rows stand out."""
+    code: str = ""
+    """A program, shown as it is written."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,18 @@ def render(page: Page) -> str:
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in page.facts
     )
     body = "".join(_section(number, chart) for number, chart in enumerate(page.sections))
+    links = "".join(
+        f'<li><a href="#s{number}">{escape(chart.heading)}</a></li>'
+        for number, chart in enumerate(page.sections)
+    )
+    nav = f'<nav aria-label="Sections"><ul>{links}</ul></nav>' if len(page.sections) > 1 else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
         f"<title>{escape(page.title)}</title><style>{style}</style></head><body>"
-        f"<header><h1>{escape(page.title)}</h1><p>{escape(page.lead)}</p></header>"
-        f"<main><dl>{facts}</dl>{body}</main></body></html>\n"
+        f"<header><h1>{escape(page.title)}</h1><p>{escape(page.lead)}</p>{nav}</header>"
+        f"<main>{f'<dl>{facts}</dl>' if facts else ''}{body}</main></body></html>\n"
     )
 
 
@@ -61,12 +68,14 @@ def _section(number: int, chart: Chart) -> str:
         f"<figure>{_scroll(caption, svg)}<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, svg in chart.svgs
     )
+    figures = f'<div class="figures">{figures}</div>' if figures else ""
+    code = f'<pre tabindex="0"><code>{escape(chart.code)}</code></pre>' if chart.code else ""
     table = _table(chart) if chart.rows else ""
     if table and chart.folded:
         table = f"<details><summary>The numbers</summary>{table}</details>"
     return (
         f'<section aria-labelledby="s{number}"><h2 id="s{number}">{escape(chart.heading)}</h2>'
-        f'<p>{escape(chart.text)}</p><div class="figures">{figures}</div>{table}</section>'
+        f"<p>{escape(chart.text)}</p>{figures}{code}{table}</section>"
     )
 
 
@@ -102,5 +111,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
+        if value.is_integer() and 1e4 <= abs(value) < 1e15:
+            return f"{value:,.0f}"
         return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.3g}"
     return escape(str(value))

@@ -1,18 +1,25 @@
 """Charts as plain SVG text: bars, heat map, scatter and lines, coloured by the page's style sheet.
 
-Marks carry a `<title>`, which browsers show as a tooltip and screen readers read. A charting library would be
-a hundred times the size of what these four shapes need, and would need scripts.
+Marks carry a `<title>`, which browsers show as a tooltip and screen readers read. A charting library would
+put its script into every page and hide the marks from whoever reads without one; as SVG the charts are text,
+they print, and they follow the theme by the style sheet.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tap.report.axes import Frame, figure, marker, short, text, turned
+from tap.report.colors import cell_classes
+
+MANY = 40
+"""More bars than this are drawn narrow."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,8 @@ class Bar:
     height: float
     style: str
     tip: str
+    below: float = 0.0
+    """A second value, drawn downwards from the axis in its own scale."""
 
 
 @dataclass(frozen=True)
@@ -34,27 +43,38 @@ class Series:
     y: Sequence[float]
     error: Sequence[float] = ()
     joined: bool = False
+    names: Sequence[str] = ()
+    """What each point is, for its tooltip."""
 
 
-def bars(items: Sequence[Bar], *, label: str, unit: str) -> str:
-    """Vertical bars from left to right, each with its height written above and its name below."""
-    step, plot, foot = 34.0, 150.0, 118.0
+def bars(items: Sequence[Bar], *, label: str, unit: str, below: str = "") -> str:
+    """Vertical bars from left to right with their heights and names; `below` names the values downwards."""
+    step = 34.0 if len(items) <= MANY else 16.0
+    plot, deep, foot = 150.0, 60.0 if below else 0.0, 118.0
     width, top = max(step * len(items) + 44, 260), max((bar.height for bar in items), default=1.0) or 1.0
-    parts = [_text(4, 14, unit, "axis")]
+    deepest = max((bar.below for bar in items), default=1.0) or 1.0
+    base = 24 + plot
+    parts = [text(4, 14, unit, "axis")]
+    if below:
+        parts.append(text(4, base + deep + 12, below, "axis"))
     for index, bar in enumerate(items):
-        x, height = 40 + index * step, plot * bar.height / top
-        y = 24 + plot - height
+        x, wide = 40 + index * step, step - (8 if step > 20 else 4)
+        y = base - plot * bar.height / top
+        down = ""
+        if below:
+            depth = deep * bar.below / deepest
+            down = (
+                f'<rect class="down" x="{x:.1f}" y="{base + 2:.1f}" width="{wide:.1f}" height="{depth:.1f}"/>'
+            )
         parts.append(
             f'<g class="{bar.style}"><title>{escape(bar.tip)}</title>'
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{step - 8:.1f}" height="{height:.1f}" rx="2"/></g>'
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{base - y:.1f}" rx="2"/>{down}</g>'
         )
-        middle = x + (step - 8) / 2
-        parts.append(_text(middle, y - 4, f"{bar.height:g}", "value", anchor="middle"))
-        parts.append(_turned(middle + 4, 24 + plot + 10, bar.name))
-    parts.append(
-        f'<line class="rule" x1="34" x2="{width - 4:.0f}" y1="{24 + plot:.0f}" y2="{24 + plot:.0f}"/>'
-    )
-    return _figure(width, 24 + plot + foot, label, parts)
+        middle = x + wide / 2
+        parts.append(text(middle, y - 4, f"{bar.height:g}", "value", anchor="middle"))
+        parts.append(turned(middle + 4, base + deep + (24 if below else 10), bar.name))
+    parts.append(f'<line class="rule" x1="34" x2="{width - 4:.0f}" y1="{base:.0f}" y2="{base:.0f}"/>')
+    return figure(width, base + deep + foot + (14 if below else 0), label, parts)
 
 
 def heat_map(
@@ -64,116 +84,135 @@ def heat_map(
     *,
     label: str,
     errors: NDArray[np.float64] | None = None,
+    scale: str = "log",
 ) -> str:
-    """One cell for each row and column: darker is larger, on a logarithmic scale."""
-    side, left, head = 21.0, 160.0, 34.0
-    wide = 84.0
-    positive = values[values > 0]
-    low, high = (math.log(positive.min()), math.log(positive.max())) if positive.size else (0.0, 1.0)
+    """One cell for each row and column: darker is larger.
+
+    `scale` is `log`, `linear`, or `signed`: linear, blue above 0 and orange below. A line at the foot of a
+    cell is the standard error as a share of the value: as wide as the cell when it is as large as the value.
+    """
+    side, left = 21.0, 160.0
+    narrow = len(columns) > 6
+    wide, head = (46.0, 108.0) if narrow else (84.0, 34.0)
+    depths = _DEPTHS[scale](values)
     parts = [
-        _text(left + (j + 0.5) * wide, head - 10, name, "axis", anchor="middle")
+        turned(left + (j + 0.4) * wide, head - 8, name, anchor="start", degrees=-50)
+        if narrow
+        else text(left + (j + 0.5) * wide, head - 10, name, "axis", anchor="middle")
         for j, name in enumerate(columns)
     ]
     for i, name in enumerate(rows):
         y = head + i * side
-        parts.append(_text(left - 8, y + side - 6, _short(name, 22), "axis", anchor="end"))
+        parts.append(text(left - 8, y + side - 6, short(name, 22), "axis", anchor="end"))
         for j, column in enumerate(columns):
-            value = float(values[i, j])
-            depth = (math.log(value) - low) / ((high - low) or 1.0) if value > 0 else 0.0
-            error = "" if errors is None else f" ± {errors[i, j]:.2g}"
-            x, shade = left + j * wide, 0.08 + 0.87 * max(depth, 0.0)
-            parts.append(
-                f'<g class="cell{" dark" if depth > 0.55 else ""}">'
-                f"<title>{escape(f'{name}, {column}: {value:.3g}{error}')}</title>"
-                f'<rect x="{x:.0f}" y="{y:.0f}" width="{wide - 2:.0f}" height="{side - 2:.0f}" '
-                f'style="fill-opacity:{shade:.2f}"/>'
-                f"{_text(x + wide / 2 - 1, y + side - 7, f'{value:.2g}', 'number', anchor='middle')}</g>"
-            )
-    return _figure(left + wide * len(columns) + 8, head + side * len(rows) + 6, label, parts)
+            value, x = float(values[i, j]), left + j * wide
+            error = None if errors is None else float(errors[i, j])
+            parts.append(_cell(f"{name}, {column}", value, error, x, y, wide, side, float(depths[i, j])))
+    width = left + wide * len(columns) + (70 if narrow else 8)
+    return figure(width, head + side * len(rows) + 6, label, parts)
 
 
-def plot(series: Sequence[Series], *, label: str, x_name: str, y_name: str, percent: bool = False) -> str:
+def _cell(
+    name: str, value: float, error: float | None, x: float, y: float, wide: float, side: float, depth: float
+) -> str:
+    if not math.isfinite(value):
+        return f'<g class="cell"><title>{escape(name)}: none</title></g>'
+    opacity = 0.06 + 0.89 * abs(depth)
+    said = f"{name}: {value:.3g}" + ("" if error is None else f" ± {error:.2g}")
+    whisker = ""
+    if error is not None and math.isfinite(error) and value:
+        half = (wide / 2 - 4) * min(1.0, abs(error / value))
+        middle = x + wide / 2 - 1
+        whisker = f'<path d="M{middle - half:.1f} {y + side - 4:.1f}h{2 * half:.1f}"/>'
+    return (
+        f'<g class="cell {cell_classes(opacity, negative=depth < 0)}">'
+        f'<title>{escape(said)}</title><rect x="{x:.0f}" y="{y:.0f}" width="{wide - 2:.0f}" '
+        f'height="{side - 2:.0f}" style="fill-opacity:{opacity:.2f}"/>'
+        f"{text(x + wide / 2 - 1, y + side - 8, f'{value:.2g}', 'number', anchor='middle')}{whisker}</g>"
+    )
+
+
+def _log_depths(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Depth 0..1 by logarithm; what is not above 0 has depth 0."""
+    values = np.asarray(values, np.float64)
+    usable = np.isfinite(values) & (values > 0)
+    depths = np.zeros(values.shape)
+    if usable.any():
+        logs = np.log(values[usable])
+        depths[usable] = (logs - logs.min()) / (np.ptp(logs) or 1.0)
+    return depths
+
+
+def _signed_depths(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Depth -1..1 in proportion."""
+    values = np.nan_to_num(np.asarray(values, np.float64), posinf=0.0, neginf=0.0)
+    return values / (float(np.abs(values).max(initial=0.0)) or 1.0)
+
+
+def _linear_depths(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Depth 0..1 in proportion, from the smallest to the largest."""
+    values = np.asarray(values, np.float64)
+    return np.asarray((values - values.min()) / (float(np.ptp(values)) or 1.0))
+
+
+_DEPTHS = {"log": _log_depths, "linear": _linear_depths, "signed": _signed_depths}
+
+
+def plot(
+    series: Sequence[Series],
+    *,
+    label: str,
+    x_name: str,
+    y_name: str,
+    percent: bool = False,
+    log_x: bool = False,
+    log_y: bool = False,
+) -> str:
     """Points, joined to lines where a series says so, with axes, error bars and a legend below."""
-    width, height, left, top = 460.0, 300.0, 58.0, 26.0
+    frame = Frame(
+        [x for one in series for x in one.x],
+        [y for one in series for y in _ends(one)],
+        x_name=x_name,
+        y_name=y_name,
+        percent=percent,
+        log_x=log_x,
+        log_y=log_y,
+    )
+    parts = list(frame.parts)
     rows = -(-len(series) // 2) if len(series) > 1 else 0
-    x_all = [x for one in series for x in one.x]
-    y_all = [y for one in series for y in one.y if math.isfinite(y)]
-    to_x, x_ticks = _scale(x_all, left, width - 12)
-    to_y, y_ticks = _scale(y_all, height - 46, top)
-    parts = []
-    for tick in y_ticks:
-        y = to_y(tick)
-        parts.append(f'<line class="grid" x1="{left:.0f}" x2="{width - 8:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        shown = f"{100 * tick:.3g}%" if percent else f"{tick:.3g}"
-        parts.append(_text(left - 6, y + 4, shown, "axis", anchor="end"))
-    for tick in x_ticks:
-        parts.append(_text(to_x(tick), height - 28, f"{tick:.4g}", "axis", anchor="middle"))
-    parts.append(_text((left + width) / 2, height - 8, x_name, "axis", anchor="middle"))
-    parts.append(_text(4, 11, y_name, "axis"))
     for index, one in enumerate(series):
-        parts.append(f'<g class="s{index % 8}">{_marks(one, to_x, to_y, percent)}</g>')
+        parts.append(f'<g class="s{index % 8}">{_marks(index, one, frame)}</g>')
         if rows:
-            x, y = left + (index % 2) * 200, height + 14 + (index // 2) * 18
-            dot = f'<circle cx="{x:.0f}" cy="{y - 4:.0f}" r="5"/>'
-            parts.append(f'<g class="s{index % 8}">{dot}</g>{_text(x + 11, y, one.name, "axis")}')
-    return _figure(width, height + rows * 18 + 4, label, parts)
+            x, y = frame.left + (index % 2) * 180, frame.height + 14 + (index // 2) * 18
+            key = marker(index, x, y - 4, "", size=5)
+            parts.append(f'<g class="s{index % 8}">{key}</g>{text(x + 11, y, short(one.name, 26), "axis")}')
+    return figure(frame.width, frame.height + rows * 18 + 4, label, parts, shrinks=True)
 
 
-def _marks(one: Series, to_x: Callable[[float], float], to_y: Callable[[float], float], percent: bool) -> str:
-    points = [(to_x(x), to_y(y)) for x, y in zip(one.x, one.y, strict=True) if math.isfinite(y)]
+def _ends(one: Series) -> list[float]:
+    """The values of y, and the ends of their error bars."""
+    error = [*one.error, *([0.0] * (len(one.y) - len(one.error)))]
+    return [*one.y, *(y + e for y, e in zip(one.y, error, strict=True)),
+            *(y - e for y, e in zip(one.y, error, strict=True))]  # fmt: skip
+
+
+def _marks(index: int, one: Series, frame: Frame) -> str:
+    kept = [k for k, (x, y) in enumerate(zip(one.x, one.y, strict=True)) if frame.holds(x, y)]
     parts = []
-    if one.joined and points:
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    if one.joined and len(kept) > 1:
+        path = " ".join(f"{frame.x(one.x[k]):.1f},{frame.y(one.y[k]):.1f}" for k in kept)
         parts.append(f'<polyline points="{path}"/>')
-    for index, (x, y) in enumerate(zip(one.x, one.y, strict=True)):
-        if not math.isfinite(y):
-            continue
-        cx, cy = to_x(x), to_y(y)
-        error = one.error[index] if index < len(one.error) else 0.0
+    for k in kept:
+        x, y = one.x[k], one.y[k]
+        cx, cy = frame.x(x), frame.y(y)
+        error = one.error[k] if k < len(one.error) else 0.0
+        said = ""
         if error and math.isfinite(error):
-            low, high = to_y(y - error), to_y(y + error)
-            parts.append(f'<line x1="{cx:.1f}" x2="{cx:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>')
-        shown = f"{100 * y:.2f}%" if percent else f"{y:.4g}"
-        parts.append(
-            f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="{4 if one.joined else 3}"><title>'
-            f"{escape(f'{one.name}: {x:.4g}, {shown}')}</title></circle>"
-        )
+            low = frame.y(y - error) if y - error > 0 or not frame.log_y else frame.height - 46
+            parts.append(f'<line x1="{cx:.1f}" x2="{cx:.1f}" y1="{low:.1f}" y2="{frame.y(y + error):.1f}"/>')
+            said = f" ± {error:.2g}"
+        shown = f"{100 * y:.2f}%" if frame.percent else f"{y:.4g}"
+        name = one.names[k] if k < len(one.names) else one.name
+        tip = f"{name}: {x:.4g}, {shown}{said}"
+        parts.append(marker(index, cx, cy, tip, size=3.5 if one.joined else 3))
     return "".join(parts)
-
-
-def _scale(
-    values: Sequence[float], start: float, stop: float
-) -> tuple[Callable[[float], float], list[float]]:
-    """A map from values to pixels with a little room at both ends, and round ticks inside."""
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    if high <= low:
-        low, high = low - 0.5, high + 0.5
-    room = 0.05 * (high - low)
-    low, high = low - room, high + room
-    raw = (high - low) / 5
-    size = 10 ** math.floor(math.log10(raw))
-    step = min((s * size for s in (1, 2, 2.5, 5, 10) if s * size >= raw), default=raw)
-    ticks = [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
-    return lambda value: start + (stop - start) * (value - low) / (high - low), ticks
-
-
-def _text(x: float, y: float, text: str, style: str, *, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def _turned(x: float, y: float, text: str) -> str:
-    return (
-        f'<text class="axis" text-anchor="end" transform="translate({x:.1f},{y:.1f}) rotate(-60)">'
-        f"{escape(_short(text, 20))}</text>"
-    )
-
-
-def _short(name: str, limit: int) -> str:
-    return name if len(name) <= limit else "…" + name[-limit + 1 :]
-
-
-def _figure(width: float, height: float, label: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width:.0f} {height:.0f}" style="width:{width:.0f}px" role="img" '
-        f'aria-label="{escape(label, quote=True)}">{"".join(parts)}</svg>'
-    )
