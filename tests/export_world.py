@@ -77,3 +77,46 @@ def needs(*modules: str) -> pytest.MarkDecorator:
     """Skip where a library is not installed, naming it."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def llama(dtype: torch.dtype = torch.float32, seed: int = 0, **changes: Any) -> Any:
+    """A Llama of two layers from transformers with random weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    sizes = {
+        "hidden_size": 128,
+        "intermediate_size": 256,
+        "vocab_size": 320,
+        "num_hidden_layers": 2,
+        **changes,
+    }
+    config = LlamaConfig(
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+        tie_word_embeddings=False,
+        **sizes,
+    )
+    return LlamaForCausalLM(config).to(dtype).eval()
+
+
+def tokens(n: int = 4, length: int = 12) -> Tensor:
+    """Random tokens [n, length] below 320."""
+    return torch.randint(0, 320, (n, length), generator=torch.Generator().manual_seed(2))
+
+
+def llama_plan(model: nn.Module, attention: str, mlp: str, rest: str | None = None) -> Plan:
+    """A plan with one format for attention, one for the MLP, one (or none) for the embedding and the head."""
+    choices = {}
+    for unit in discover(model, {"input_ids": tokens()}):
+        name = attention if "self_attn" in unit.name else mlp if "mlp" in unit.name else rest
+        if name is not None:
+            choices[unit.name] = name
+    return plan_of(model, choices, {"input_ids": tokens()})
+
+
+def logits(model: Any) -> Tensor:
+    """The model's logits on `tokens`."""
+    with torch.no_grad():
+        return model(input_ids=tokens()).logits.float()

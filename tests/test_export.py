@@ -16,13 +16,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import tap
-from export_world import difference, inputs, needs, perceptron, plan_of
+from export_world import difference, inputs, llama, llama_plan, needs, perceptron, plan_of
 from nets import images, tiny
 from tap.cli.app import run
 from tap.errors import ExportError, PlanError
 from tap.export import TARGETS, find, state_dict, torchao
+from tap.formats import parse
 from tap.quantize import quantize
 from tap.quantize.model import _undo_of
+from tap.stats.units import Unit
 
 FORMATS = [
     "int2", "int3", "int4", "int5-absmax", "int6", "int7", "int8", "int4-asym", "int3-asym-g32", "int4-g32",
@@ -30,6 +32,7 @@ FORMATS = [
     "mxfp4", "nvfp4",
 ]  # fmt: skip
 BLOCKS = ["gguf-q4_0", "gguf-q4_1", "gguf-q5_0", "gguf-q5_1", "gguf-q8_0", "gguf-mxfp4"]
+A_UNIT = Unit("stem", "linear", out=128, inp=128, pos=1, macs=0)
 
 
 def packed_and_loaded(plan: Any, net: nn.Module, fresh: nn.Module, path: Path, **options: Any) -> nn.Module:
@@ -254,8 +257,15 @@ def plan_for(target: str) -> tuple[Any, dict[str, Any]]:
     """A plan that a target holds, and what its writer needs."""
     for module in find(target).needs:
         pytest.importorskip(module)
+    if target == "llama-cpp":
+        pytest.importorskip("transformers")
+        net = llama(hidden_size=256)
+        return llama_plan(net, "int4", "int4"), {"model": net}
     net = perceptron()
-    return plan_of(net, "int4"), {"model": net}
+    form = next(
+        name for name in ("int4", "int4-g64", "gguf-q4_0") if not find(target).refusal(A_UNIT, parse(name))
+    )
+    return plan_of(net, form), {"model": net}
 
 
 def test_a_plan_of_a_newer_version(tmp_path: Path) -> None:

@@ -36,10 +36,15 @@ def make_plan(
     pin: dict[str, str] | None = None,
     forbid: Iterable[tuple[str, str]] = (),
     time_limit: float | None = None,
+    target: str | None = None,
 ) -> Plan:
     """The best format of each unit by a proxy, or by scores [L, F], within budgets such as `4.25bits`.
 
+    With `target` (a name of `tap.export.TARGETS`) only what it holds is chosen, units that it fuses are tied,
+    and bytes are those of its files.
+
     Raises:
+        ExportError: a unit that the target cannot hold in any of the formats.
         BudgetError, InfeasibleError: a budget that cannot be read, or met.
         PlanError: scores that do not fit the table.
     """
@@ -53,6 +58,14 @@ def make_plan(
         "bytes": cost_models.bytes(table.units, formats).astype(np.float64),
         "bops": cost_models.bops(table.units, formats).astype(np.float64),
     }
+    allowed = None
+    if target is not None:
+        from tap.export.fit import fit
+
+        rules = fit(table.units, formats, target)
+        groups, allowed = (*groups, *rules.groups), rules.allowed
+        costs["bytes"] = rules.bytes.astype(np.float64)
+        provenance["target"] = target
     plan = Plan.solve(
         table.units,
         [PlanFormat(form.name, float(form.bits), float(form.act_bits)) for form in formats],
@@ -61,6 +74,7 @@ def make_plan(
         budgets=cost_models.limits(budgets, table.units),
         fingerprint=table.fingerprint,
         groups=groups,
+        allowed=allowed,
         provenance=provenance,
         time_limit=time_limit,
     )

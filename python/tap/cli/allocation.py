@@ -29,6 +29,12 @@ Ties = Annotated[
     list[str] | None,
     typer.Option("--tie", metavar="A,B,...", help="Units that get the same format; repeatable."),
 ]
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target", "-T", metavar="T", help="Choose only what this target holds; tie what it fuses."
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,6 +50,7 @@ def allocate(
     proxy: ProxyName = library.DEFAULT,
     out: o.MaybeOut = None,
     tie: Ties = None,
+    target: TargetName = None,
     time_limit: Annotated[float | None, typer.Option("--time-limit", min=0, metavar="SECONDS")] = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
@@ -52,8 +59,9 @@ def allocate(
 
     Example: tap allocate --table table.safetensors --proxy sqnr --budget 3bits -o plan.json
     Again, without the model: tap allocate --plan plan.json --budget 12kB -o smaller.json
+    For a server: tap allocate --table table.safetensors --budget 4.5bits --target vllm -o plan.json
     """
-    solved = _solve(budget, table, plan, proxy, tie, time_limit)
+    solved = _solve(budget, table, plan, proxy, tie, time_limit, target)
     if out is not None:
         solved.save(out)
     if as_json:
@@ -106,6 +114,7 @@ def _solve(
     proxy: str,
     tie: list[str] | None,
     time_limit: float | None,
+    target: str | None = None,
 ) -> Plan:
     """A plan from a table and a proxy, or another plan solved again."""
     from tap.costs import limits
@@ -116,6 +125,10 @@ def _solve(
         raise typer.BadParameter("give either --table or --plan")
     if plan is not None:
         loaded = Plan.load(plan)
+        if target is not None:
+            from tap.export.fit import for_target
+
+            loaded = for_target(loaded, target)
         return loaded.resolve(limits(budget, loaded.units) if budget else None, time_limit=time_limit)
     if not budget:
         raise typer.BadParameter("give at least one --budget, for example 3bits")
@@ -123,4 +136,6 @@ def _solve(
     loaded_table = LayerTable.load(table)
     groups = [group.split(",") for group in tie or ()]
     program = Proxy(source_of(proxy), columns=loaded_table)
-    return make_plan(loaded_table, program, budget, name=proxy, groups=groups, time_limit=time_limit)
+    return make_plan(
+        loaded_table, program, budget, name=proxy, groups=groups, time_limit=time_limit, target=target
+    )

@@ -18,6 +18,7 @@ from tap.stats.units import Unit
 
 MATRICES = ("linear",)
 ALL = ("linear", "embedding", "experts", "conv1d", "conv2d", "conv3d")
+Size = Callable[..., int]
 _WIDTHS = (2, 3, 4, 5, 6, 7, 8)
 _GROUPS = (None, 32, 64, 128)
 
@@ -41,6 +42,8 @@ class Holds:
     """Bits of unit inputs, beside 16."""
     padded: bool = False
     """Whether rows may end inside a group."""
+    block: Callable[[Format], int] | None = None
+    """Weights that rows must be whole numbers of, where it is not the format that says."""
 
     def refusal(self, unit: Unit, format: Format) -> str | None:
         """Why the target cannot hold a unit in a format; None when it can."""
@@ -62,6 +65,8 @@ class Holds:
         if not known:
             return f"{weight.name} is not one of its formats"
         columns = unit.inp * unit.pos
+        if self.block and columns % self.block(weight):
+            return f"rows of {columns} weights are not divisible by the block of {self.block(weight)}"
         size = group_size(columns, weight.group)
         if weight.group and columns % size and not self.padded:
             return f"rows of {columns} weights are not divisible by the group of {size}"
@@ -109,9 +114,9 @@ class Target:
     """The extra of tap-mpq that installs them."""
     weights: bool = True
     """Whether weights are written, so that a model is needed; otherwise a map from layers to formats is."""
-    sizes: Callable[[Unit, Format], int] = sizes.stored
-    """Bytes of a unit's weight on disk."""
-    counted: Callable[[Unit, Format], int] | None = None
+    sizes: Size = sizes.stored
+    """Bytes of a unit's weight on disk, from (unit, format, bytes of one number of the model)."""
+    counted: Size | None = None
     """Bytes that a budget counts, where the files are only an unpacked form of what runs; None: `sizes`."""
 
     def refusal(self, unit: Unit, format: Format) -> str | None:
@@ -144,9 +149,30 @@ TARGETS: dict[str, Target] = {
             "torchao", "folder", ties="torchao", needs=("torchao",), extra="torchao", weights=False,
             sizes=sizes.unpacked, counted=sizes.stored,
         ),
+        Target(
+            "compressed-tensors",
+            "a checkpoint for transformers and vLLM",
+            Holds((4, 8), _GROUPS, names=("fp8-e4m3",)),
+            "compressed_tensors", "folder", ties="vllm", sizes=sizes.words,
+        ),
+        Target(
+            "gguf",
+            "a GGUF file: from a 16-bit one (base=), from transformers, or with the model's own names",
+            Holds(names=_GGUF, kinds=("linear", "embedding")),
+            "gguf", "file", ties="gguf", needs=("gguf",), extra="gguf",
+        ),
+        Target(
+            "llama-cpp",
+            "the file of llama-quantize --tensor-type-file",
+            Holds((2, 3, 4, 5, 6, 8), names=_GGUF, kinds=("linear", "embedding"), block=sizes.ggml_block),
+            "llama_cpp", "file", ties="gguf", needs=("gguf",), extra="gguf", sizes=sizes.ggml,
+        ),
     )
 }  # fmt: skip
-ALIASES: dict[str, tuple[str, str]] = {}
+ALIASES: dict[str, tuple[str, str]] = {
+    "vllm": ("compressed-tensors", "vllm"),
+    "sglang": ("compressed-tensors", "sglang"),
+}
 """Names of servers: the target that they load and the tie rules that hold there."""
 
 

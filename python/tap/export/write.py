@@ -86,7 +86,8 @@ def export(
         from tap.export.encode import prepared
 
         model = prepared(model, plan, data)
-    predicted = {unit.name: found.sizes(unit, parse(plan.choices[unit.name])) for unit in plan.units}
+    wide = _number_bytes(model)
+    predicted = {unit.name: found.sizes(unit, parse(plan.choices[unit.name]), wide) for unit in plan.units}
     with new_place(path, found.output, overwrite=overwrite) as place:
         try:
             units = found.write()(plan, place, model=model, **options)
@@ -95,3 +96,11 @@ def export(
                 raise
             raise ExportError(f"{target}: {error}", hint="see docs/exports.md for its options") from error
     return Exported(target, Path(path), sizes_of(Path(path)), units, predicted if units else {})
+
+
+def _number_bytes(model: Any) -> int:
+    """Bytes of one number of the model; 2 where there is none."""
+    sizes = (
+        [p.element_size() for p in model.parameters() if p.is_floating_point()] if model is not None else []
+    )
+    return min(sizes, default=2)
