@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo docs test check lint test-rust test-python env bench bench-peers evidence weights clean
+.PHONY: demo docs test test-exports check lint test-rust test-python env bench bench-peers evidence weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -46,6 +46,19 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.built: $(VENV)/.installed $(RUST)
 	VIRTUAL_ENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH" maturin develop --release --quiet --uv
 	touch $@
+
+# Loads exports with the libraries that do not install beside each other, one environment a library.
+EXPORT_LIBRARIES := mlx openvino modelopt auto-round
+EXPORT_mlx := "mlx[cpu]" mlx-lm
+EXPORT_openvino := nncf openvino
+EXPORT_modelopt := nvidia-modelopt requests transformers
+EXPORT_auto-round := auto-round
+test-exports: env $(addprefix test-exports-,$(EXPORT_LIBRARIES))
+
+test-exports-%: env
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)-$*
+	$(BIN)/uv pip install --quiet --python $(VENV)-$*/bin/python -r pyproject.toml pytest hypothesis $(EXPORT_$*)
+	PYTHONPATH=python $(VENV)-$*/bin/python -m pytest -o addopts="-q -rs --strict-markers -p no:cacheprovider" tests/test_export_maps.py
 
 weights: env
 	$(BIN)/python scripts/train_digits.py --check

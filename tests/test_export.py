@@ -261,11 +261,14 @@ def plan_for(target: str) -> tuple[Any, dict[str, Any]]:
         pytest.importorskip("transformers")
         net = llama(hidden_size=256)
         return llama_plan(net, "int4", "int4"), {"model": net}
+    if target == "matmul-nbits":
+        net = nn.Sequential(nn.Linear(128, 128, bias=False)).eval()
+        return plan_of(net, "int4-g32", inputs()), {"model": net, "data": inputs().reshape(4, 4, 128)}
     net = perceptron()
     form = next(
         name for name in ("int4", "int4-g64", "gguf-q4_0") if not find(target).refusal(A_UNIT, parse(name))
     )
-    return plan_of(net, form), {"model": net}
+    return plan_of(net, form), {"model": net, **({"data": inputs()} if find(target).traced else {})}
 
 
 def test_a_plan_of_a_newer_version(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tap.formats import Format
 from tap.formats.base import group_size
 from tap.formats.integer import IntFormat
+from tap.formats.pair import weight_only
 from tap.stats.units import Unit
 
 
@@ -31,6 +32,31 @@ def words(unit: Unit, format: Format, scale: int = 2) -> int:
     columns, scales = unit.inp * unit.pos, _scales(unit, format)
     codes = unit.out * 4 * -(-columns * format.width // 32)
     return codes + scales * scale + 16
+
+
+def onnx(unit: Unit, format: Format, scale: int = 2) -> int:
+    """ONNX: codes of 4 or 8 bits, scales in the type of the model, zero points like codes, inputs' 5 bytes.
+
+    >>> from tap.formats import parse
+    >>> onnx(Unit("fc", "linear", out=4, inp=32, pos=1, macs=128), parse("int4-asym+a8"), 4)
+    87
+    """
+    weight = weight_only(format)
+    assert isinstance(weight, IntFormat)
+    scales = _scales(unit, weight)
+    zeros = 0 if weight.symmetric else -(-scales * weight.width // 8)
+    return -(-unit.numel * weight.width // 8) + scales * scale + zeros + (5 if format.act_bits < 16 else 0)
+
+
+def mlx(unit: Unit, format: Format, scale: int = 2) -> int:
+    """MLX: packed codes, a scale and a bias a group in the type of the model.
+
+    >>> from tap.formats import parse
+    >>> mlx(Unit("fc", "linear", out=4, inp=32, pos=1, macs=128), parse("int4-g32"))
+    80
+    """
+    assert isinstance(format, IntFormat)
+    return unit.numel * format.width // 8 + 2 * scale * _scales(unit, format)
 
 
 GGML = {

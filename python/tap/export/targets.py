@@ -65,6 +65,8 @@ class Holds:
         if not known:
             return f"{weight.name} is not one of its formats"
         columns = unit.inp * unit.pos
+        if weight.group and unit.is_conv and not self.padded:
+            return "groups within the rows of a convolution are not supported"
         if self.block and columns % self.block(weight):
             return f"rows of {columns} weights are not divisible by the block of {self.block(weight)}"
         size = group_size(columns, weight.group)
@@ -114,6 +116,10 @@ class Target:
     """The extra of tap-mpq that installs them."""
     weights: bool = True
     """Whether weights are written, so that a model is needed; otherwise a map from layers to formats is."""
+    reads: bool = False
+    """Whether a model is only read for names and shapes, and nothing of it is quantized here."""
+    traced: bool = False
+    """Whether the writer runs the model on the first batch of `data`."""
     sizes: Size = sizes.stored
     """Bytes of a unit's weight on disk, from (unit, format, bytes of one number of the model)."""
     counted: Size | None = None
@@ -165,13 +171,58 @@ TARGETS: dict[str, Target] = {
             "llama-cpp",
             "the file of llama-quantize --tensor-type-file",
             Holds((2, 3, 4, 5, 6, 8), names=_GGUF, kinds=("linear", "embedding"), block=sizes.ggml_block),
-            "llama_cpp", "file", ties="gguf", needs=("gguf",), extra="gguf", sizes=sizes.ggml,
+            "llama_cpp", "file", reads=True, ties="gguf", needs=("gguf",), extra="gguf", sizes=sizes.ggml,
+        ),
+        Target(
+            "onnx",
+            "an ONNX graph: integer weights behind DequantizeLinear, static 8-bit inputs",
+            Holds((4, 8), _GROUPS, True, True, kinds=("linear", "embedding", "conv1d", "conv2d"),
+                  act_bits=(8,)),
+            "onnx_qdq", "file", ties="onnx", needs=("onnx",), extra="onnx", sizes=sizes.onnx, traced=True,
+        ),
+        Target(
+            "matmul-nbits",
+            "the full-precision ONNX graph with the node map of ONNX Runtime's MatMulNBits quantizer",
+            Holds((4, 8), (32, 64, 128), True, True),
+            "matmul_nbits", "folder", reads=True, ties="onnx", needs=("onnx",), extra="onnx", traced=True,
+        ),
+        Target(
+            "mlx",
+            "a checkpoint that mlx-lm loads, with the predicate for nn.quantize",
+            Holds((2, 3, 4, 5, 6, 8), (32, 64, 128), True, True, kinds=("linear", "embedding")),
+            "mlx", "folder", ties="mlx", sizes=sizes.mlx,
+        ),
+        Target(
+            "modelopt",
+            "quant_cfg for NVIDIA ModelOpt, and hf_quant_config.json",
+            Holds((4, 8), _GROUPS, names=("fp8-e4m3", "fp8-e4m3-tensor", "nvfp4"), act_bits=(8,)),
+            "modelopt", "folder", reads=True, ties="tensorrt-llm", weights=False,
+        ),
+        Target(
+            "autoround",
+            "layer_config for AutoRound, and the extra_config of its checkpoints",
+            Holds((2, 3, 4, 8), _GROUPS, True, True),
+            "autoround", "folder", reads=True, ties="vllm", weights=False,
+        ),
+        Target(
+            "gptq",
+            "quantize_config.json with the dynamic map of GPTQModel and vLLM",
+            Holds((2, 3, 4, 8), _GROUPS, True, True),
+            "gptq", "file", reads=True, ties="vllm", weights=False,
+        ),
+        Target(
+            "openvino",
+            "passes of nncf.compress_weights, one for each format",
+            Holds((4, 8), _GROUPS, True, True),
+            "openvino", "folder", reads=True, weights=False,
         ),
     )
 }  # fmt: skip
 ALIASES: dict[str, tuple[str, str]] = {
     "vllm": ("compressed-tensors", "vllm"),
     "sglang": ("compressed-tensors", "sglang"),
+    "tensorrt-llm": ("modelopt", "tensorrt-llm"),
+    "llama.cpp": ("gguf", "gguf"),
 }
 """Names of servers: the target that they load and the tie rules that hold there."""
 

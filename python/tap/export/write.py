@@ -83,9 +83,12 @@ def export(
         require_extra(module, extra=found.extra, why=f"the target '{target}'")
     if model is not None:
         check_model(plan, model)
-        from tap.export.encode import prepared
+        if not found.reads:
+            from tap.export.encode import prepared
 
-        model = prepared(model, plan, data)
+            model = prepared(model, plan, data)
+    if found.traced:
+        options["data"] = data
     wide = _number_bytes(model)
     predicted = {unit.name: found.sizes(unit, parse(plan.choices[unit.name]), wide) for unit in plan.units}
     with new_place(path, found.output, overwrite=overwrite) as place:
