@@ -85,7 +85,8 @@ def round_compensated(format: Format, unit: Unit, weight: Tensor, moments: Tenso
 
 def output_error(before: Tensor, after: Tensor, unit: Unit, moments: Tensor) -> float:
     """Mean squared error of the unit's outputs, summed over channels, when `after` replaces `before`."""
-    change = (matrix(after, unit) - matrix(before, unit)).reshape(len(moments), unit.out // len(moments), -1)
+    change = matrix(after.detach(), unit) - matrix(before.detach(), unit)
+    change = change.reshape(len(moments), unit.out // len(moments), -1)
     return float(((change.float() @ moments) * change).sum())
 
 
