@@ -63,6 +63,19 @@ def test_a_plan_is_solved_again_without_the_model(folder: Path, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)
 
 
+def test_quantize_measures_plans_beside_uniform_and_full_precision(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = str(folder / "plan.json")
+    command = ["quantize", MODEL, "-d", DATA, "-e", "tap.demo:evaluation", "-p", plan, "--uniform", "int2"]
+    assert run([*command, "--json", "-q"]) == 0
+    ours, uniform, full = json.loads(capsys.readouterr().out)
+    assert [ours["plan"], uniform["plan"], full["plan"]] == [plan, "uniform int2", "full precision"]
+    assert full["top-1"] == 795 / 800
+    assert full["loss"] == 0 < ours["loss"] < uniform["loss"]
+    assert uniform["bytes"] < ours["bytes"] < full["bytes"]
+
+
 def test_a_pin_on_the_command_line(folder: Path) -> None:
     out = folder / "pinned.json"
     assert run(["plan", "pin", str(folder / "plan.json"), "stem=int8", "-o", str(out), "-q"]) == 0

@@ -78,10 +78,10 @@ def quantize(
 def _measured(
     network: Any, plans: dict[str, Any], uniform: list[str], calibration: Any, judged: Any, *, progress: bool
 ) -> list[dict[str, Any]]:
-    """One row for each plan and each uniform format."""
+    """One row for each plan and each uniform format, and one for the model as it is."""
     from tap import costs
     from tap.formats import parse
-    from tap.pipeline import evaluate
+    from tap.pipeline import evaluate, top1
     from tap.stats.layers import discover, fingerprint
 
     units = discover(network, calibration)
@@ -100,7 +100,7 @@ def _measured(
     formats = list(dict.fromkeys(form for choices in wanted.values() for form in choices.values()))
     rows = np.array([[formats.index(choices[name]) for name in names] for choices in wanted.values()])
     found = evaluate(network, rows, judged, formats=formats, calibration=calibration, progress=progress)
-    return [
+    measured = [
         {
             "plan": name,
             "bytes": int(found.bytes[index]),
@@ -112,3 +112,7 @@ def _measured(
         }
         for index, name in enumerate(wanted)
     ]
+    full = top1(network, judged)
+    alone = {"loss": 0.0, "top-1": full, "loss, no lifts": 0.0, "top-1, no lifts": full}
+    numel = sum(unit.numel for unit in units)
+    return [*measured, {"plan": "full precision", "bytes": 4 * numel, "average bits": 32.0} | alone]

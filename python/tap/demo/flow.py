@@ -17,7 +17,7 @@ from tap.configurations import Configurations, measure_configs
 from tap.demo.digits import digits
 from tap.demo.network import network
 from tap.formats import Format, parse_all
-from tap.pipeline import evaluate, make_plan, uniform_choice
+from tap.pipeline import evaluate, make_plan, top1, uniform_choice
 from tap.plan import Plan
 from tap.proxy import Proxy
 from tap.screen import screen
@@ -190,7 +190,7 @@ def _measured(
         )
         for name, some in wanted.items()
     ]
-    return sorted(rows, key=lambda row: float(np.mean(row.loss))), _top1(model, evaluation)
+    return sorted(rows, key=lambda row: float(np.mean(row.loss))), top1(model, evaluation)
 
 
 def save(demo: Demo, folder: Path) -> tuple[Path, Path]:
@@ -214,16 +214,6 @@ def _bytes_of(bits: float, sizes: NDArray[np.int64], of_format: list[float]) -> 
     from tap.truth.draw import target_bytes
 
     return target_bytes(bits, sizes, of_format)
-
-
-@torch.inference_mode()
-def _top1(model: torch.nn.Module, data: Batches) -> float:
-    right = 0
-    for batch in data:
-        targets = data.targets(batch)
-        assert targets is not None
-        right += int((data.run(model, batch).argmax(1) == targets).sum())
-    return right / data.n_samples
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class Judge:
         targets = self._source.targets(batch, self.model)
         with torch.no_grad():
             losses = self._losses(batch, logits, reference, targets)
-            correct = _correct(logits, targets)
+            correct = share_right(logits, targets)
         if losses.shape != (batch.size,):
             raise ModelError(
                 f"the loss gave shape {tuple(losses.shape)} for {batch.size} samples",
@@ -148,7 +148,7 @@ def _mask(batch: Batch, logits: Tensor) -> Tensor | None:
     return mask.to(logits.device).bool() if fits and isinstance(mask, Tensor) else None
 
 
-def _correct(logits: Tensor, targets: Tensor | None) -> Tensor:
+def share_right(logits: Tensor, targets: Tensor | None) -> Tensor:
     """Part of each sample's predictions that are right; NaN without targets."""
     axis = class_axis(logits)
     classes = targets is not None and not targets.is_floating_point()
