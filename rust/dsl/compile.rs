@@ -1,17 +1,16 @@
 //! A tree to instructions: axes checked, equal values merged, constants folded, unused values dropped.
 //!
-//! One pass over the nodes in the order they were parsed. Merging compares instructions, not hashes; the hash only
-//! finds the candidates and names the result.
+//! One pass over the nodes in the order they were parsed; the pool merges equal values.
 
 use crate::dsl::ast::{Ast, Term};
 use crate::dsl::axes::Axes;
 use crate::dsl::check;
 use crate::dsl::error::{Error, Kind, Span};
-use crate::dsl::hash::{self, Hash};
 use crate::dsl::limits::Limits;
-use crate::dsl::ops::{Op, SALTS, TABLE};
+use crate::dsl::ops::{Op, TABLE};
 use crate::dsl::parse::Parser;
-use crate::dsl::program::{Instruction, Program};
+use crate::dsl::pool::{NOTHING, Pool};
+use crate::dsl::program::Program;
 use crate::dsl::schema::Schema;
 
 /// Compile one program.
@@ -27,23 +26,11 @@ pub struct Compiler {
     parser: Parser,
     /// The value of each node.
     values: Vec<u32>,
-    pub(super) instructions: Vec<Instruction>,
-    pub(super) hashes: Vec<Hash>,
+    pool: Pool,
+    /// Where each value of the pool stands in the source.
     spans: Vec<Span>,
-    /// Open addressing from hashes to values, each slot tagged with the program it was filled for.
-    slots: Vec<Slot>,
-    round: u32,
     new_ids: Vec<u32>,
 }
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    round: u32,
-    value: u32,
-}
-
-/// Not a value: no node has it.
-const NOTHING: u32 = u32::MAX;
 
 impl Compiler {
     /// Compile `source` into `program`, whose memory is used again. After an error `program` means nothing.
@@ -77,25 +64,26 @@ impl Compiler {
         limits: &Limits,
         program: &mut Program,
     ) -> Result<(), Error> {
-        self.reset(ast.nodes.len());
+        self.reset();
         for node in &ast.nodes {
             let value = match node.term {
-                Term::Number(number) => self.constant(number, node.span),
-                Term::Input(id) => self.input(id, schema, node.span),
+                Term::Number(number) => self.pool.constant(number),
+                Term::Input(id) => self.pool.input(id, schema),
                 Term::Bound(statement) => {
                     let root = ast.statements.get(statement as usize).map_or(0, |bound| bound.root);
                     self.value(root)
                 }
                 Term::Axis(_) => NOTHING,
-                Term::Apply { op, reduce, args } => match self.apply(op, reduce, args, ast, node.span) {
+                Term::Apply { op, reduce, args } => match self.apply(op, reduce, args, ast) {
                     Some(value) => value,
                     None => return Err(explain(source, ast, schema)),
                 },
             };
             self.values.push(value);
+            self.spans.resize(self.pool.instructions().len(), node.span);
         }
         let root = self.value(ast.root());
-        let axes = self.instructions.get(root as usize).map(|instruction| instruction.axes);
+        let axes = self.pool.get(root).map(|instruction| instruction.axes);
         if !axes.is_some_and(Axes::is_column) || self.has_loose_axis(ast) {
             return Err(explain(source, ast, schema));
         }
@@ -108,19 +96,10 @@ impl Compiler {
         Ok(())
     }
 
-    fn reset(&mut self, nodes: usize) {
+    fn reset(&mut self) {
         self.values.clear();
-        self.instructions.clear();
-        self.hashes.clear();
         self.spans.clear();
-        self.round = self.round.wrapping_add(1);
-        if self.round == 0 || self.slots.len() < 8 * nodes {
-            // Powers and folded constants add at most five values a node; half full is the worst.
-            let size = (16 * nodes).next_power_of_two().max(256);
-            self.slots.clear();
-            self.slots.resize(size, Slot::default());
-            self.round = 1;
-        }
+        self.pool.clear();
     }
 
     #[inline(always)]
@@ -135,90 +114,16 @@ impl Compiler {
 
     /// The value of an operator on nodes; None when an operand cannot have its axes.
     #[inline(always)]
-    fn apply(&mut self, op: Op, reduce: Axes, args: [u32; 3], ast: &Ast, span: Span) -> Option<u32> {
+    fn apply(&mut self, op: Op, reduce: Axes, args: [u32; 3], ast: &Ast) -> Option<u32> {
         let mut ids = [0; 3];
-        let mut all = Axes::NONE;
         for (id, node) in ids.iter_mut().zip(args).take(op.operands()) {
             *id = self.value(node);
-            all = all.union(self.instructions.get(*id as usize)?.axes);
         }
-        let first = self.instructions.get(ids[0] as usize)?.axes;
-        let (axes, removed) = check::result(op, reduce, first, all)?;
         let number = match (op, ast.node(args[1]).term) {
             (Op::Quantile, Term::Number(q)) => q,
             _ => 0.0,
         };
-        let instruction = Instruction { op, axes, reduce: removed, args: ids, number };
-        Some(self.simplify(instruction, span))
-    }
-
-    /// The value of a number.
-    #[inline(always)]
-    pub(super) fn constant(&mut self, number: f64, span: Span) -> u32 {
-        let hash = hash::constant(SALTS[Op::Const as usize], number.to_bits());
-        let (axes, reduce) = (Axes::NONE, Axes::NONE);
-        self.intern(Instruction { op: Op::Const, axes, reduce, args: [0; 3], number }, hash, span)
-    }
-
-    #[inline(always)]
-    fn input(&mut self, id: u16, schema: &Schema, span: Span) -> u32 {
-        let (axes, args) = (schema.axes(id), [u32::from(id), 0, 0]);
-        let instruction = Instruction { op: Op::Input, axes, reduce: Axes::NONE, args, number: 0.0 };
-        self.intern(instruction, schema.hash(id), span)
-    }
-
-    /// The value of an instruction, its operands put in the canonical order.
-    #[inline(always)]
-    pub(super) fn emit(&mut self, mut instruction: Instruction, span: Span) -> u32 {
-        let Instruction { op, args: [a, b, c], .. } = instruction;
-        let salt = SALTS[op as usize];
-        let left = self.hash_of(a);
-        let hash = match op.operands() {
-            1 => {
-                let number = instruction.number.to_bits() ^ u64::from(instruction.reduce.bits());
-                hash::single(salt, left, number)
-            }
-            2 => {
-                let right = self.hash_of(b);
-                if op.commutes() && right < left {
-                    instruction.args = [b, a, 0];
-                    hash::pair(salt, right, left)
-                } else {
-                    hash::pair(salt, left, right)
-                }
-            }
-            _ => hash::pair(hash::pair(salt, left, self.hash_of(b)), left, self.hash_of(c)),
-        };
-        self.intern(instruction, hash, span)
-    }
-
-    #[inline(always)]
-    fn hash_of(&self, id: u32) -> Hash {
-        self.hashes.get(id as usize).copied().unwrap_or_default()
-    }
-
-    /// The id of an equal value, or a new one.
-    #[inline(always)]
-    fn intern(&mut self, instruction: Instruction, hash: Hash, span: Span) -> u32 {
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = hash.low as usize & mask;
-        while let Some(slot) = self.slots.get_mut(at) {
-            if slot.round != self.round {
-                let value = self.instructions.len() as u32;
-                *slot = Slot { round: self.round, value };
-                self.instructions.push(instruction);
-                self.hashes.push(hash);
-                self.spans.push(span);
-                return value;
-            }
-            let same =
-                self.instructions.get(slot.value as usize).is_some_and(|other| equal(other, &instruction));
-            if same {
-                return slot.value;
-            }
-            at = (at + 1) & mask;
-        }
-        NOTHING
+        self.pool.apply(op, reduce, ids, number)
     }
 
     /// Copy what the score needs into `program`, numbered anew.
@@ -234,7 +139,7 @@ impl Compiler {
             if self.new_ids.get(id) == Some(&NOTHING) {
                 continue;
             }
-            let Some(instruction) = self.instructions.get(id) else { continue };
+            let Some(instruction) = self.pool.get(id as u32) else { continue };
             for operand in instruction.operands() {
                 if let Some(needed) = self.new_ids.get_mut(*operand as usize) {
                     *needed = 0;
@@ -257,7 +162,7 @@ impl Compiler {
 
     #[inline(always)]
     fn collect_one(&mut self, id: usize, program: &mut Program) {
-        let Some(mut instruction) = self.instructions.get(id).copied() else { return };
+        let Some(mut instruction) = self.pool.get(id as u32).copied() else { return };
         if let Some(new) = self.new_ids.get_mut(id) {
             *new = program.instructions.len() as u32;
         }
@@ -279,17 +184,8 @@ impl Compiler {
         }
         program.instructions.push(instruction);
         program.spans.push(self.spans.get(id).copied().unwrap_or_default());
-        program.hashes.push(self.hash_of(id as u32));
+        program.hashes.push(self.pool.hash(id as u32));
     }
-}
-
-/// Equality of values, numbers by their bits.
-#[inline(always)]
-fn equal(left: &Instruction, right: &Instruction) -> bool {
-    left.op == right.op
-        && left.args == right.args
-        && left.reduce == right.reduce
-        && left.number.to_bits() == right.number.to_bits()
 }
 
 /// Why the tree is refused, found by the slow and careful check.

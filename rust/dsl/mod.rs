@@ -19,8 +19,13 @@ mod terms;
 pub mod check;
 pub mod compile;
 pub mod hash;
+pub mod pool;
 pub mod program;
 mod simplify;
+
+mod count;
+pub mod quick;
+mod text;
 
 pub mod docs;
 mod fused;

@@ -113,6 +113,11 @@ impl Table {
         self.formats
     }
 
+    /// Ids of inputs that the table holds are below it.
+    pub fn inputs(&self) -> usize {
+        self.data.len()
+    }
+
     /// The values of an input, if the table holds it.
     #[inline]
     pub fn data(&self, id: u16) -> Option<&Data> {

@@ -258,7 +258,7 @@ pub(super) fn call_name(op: Op) -> &'static str {
 
 /// A decimal that one exact multiplication or division gives: up to 15 digits, power of ten within 22.
 #[inline(always)]
-fn short_decimal(mantissa: u64, digits: u32, scale: i32) -> Option<f64> {
+pub(super) fn short_decimal(mantissa: u64, digits: u32, scale: i32) -> Option<f64> {
     const TENS: [f64; 23] = [
         1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
         1e18, 1e19, 1e20, 1e21, 1e22,

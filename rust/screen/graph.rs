@@ -1,129 +1,91 @@
-//! The programs of a tile as one graph of values, each computed once however many programs hold it.
+//! The programs of a tile as one pool of values, each computed once however many programs hold it.
 
-use crate::dsl::{Axes, Hash, Instruction, Op, Program};
+use crate::dsl::pool::{NOTHING, Pool};
+use crate::dsl::{Axes, Class, Instruction, Op, Program, Schema};
 
-/// Not a node.
-pub const NONE: u32 = u32::MAX;
+/// Not a value.
+pub const NONE: u32 = NOTHING;
 
-/// One value that some programs share.
+/// What a value is needed for.
 #[derive(Clone, Copy, Debug)]
-pub struct Node {
-    /// What computes it; its operands are nodes before it.
-    pub instruction: Instruction,
-    /// The last live node that reads it; its own place when none does.
-    pub last_use: u32,
-    /// Whether some score needs it.
-    pub live: bool,
+pub struct Use {
+    /// The last needed value that reads it; its own place when none does.
+    pub last: u32,
     /// The first program whose score it is, or `NONE`.
     pub owner: u32,
+    /// Whether some score needs it.
+    pub live: bool,
+    /// Whether some score may need its numbers although one of them is a NaN.
+    pub exact: bool,
 }
+
+const UNUSED: Use = Use { last: NONE, owner: NONE, live: false, exact: false };
 
 /// Values in the order in which they can be computed.
 #[derive(Default)]
 pub struct Graph {
-    nodes: Vec<Node>,
-    hashes: Vec<Hash>,
-    /// Open addressing from hashes to nodes, each slot tagged with the round it was filled in.
-    slots: Vec<Slot>,
-    round: u32,
-    /// The node of each instruction of the program that is being added.
+    /// The values; programs may be read straight into it.
+    pub pool: Pool,
+    uses: Vec<Use>,
+    /// The value of each instruction of the program that is being added.
     places: Vec<u32>,
 }
-
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    round: u32,
-    node: u32,
-}
-
-/// What stands for "wanted, not found" while a program is added.
-const WANTED: u32 = u32::MAX - 1;
 
 impl Graph {
     /// Forgets all values; the memory stays.
     pub fn clear(&mut self) {
-        self.nodes.clear();
-        self.hashes.clear();
-        self.round = self.round.wrapping_add(1);
-        if self.round == 0 {
-            self.slots.iter_mut().for_each(|slot| *slot = Slot::default());
-            self.round = 1;
-        }
+        self.pool.clear();
+        self.uses.clear();
     }
 
     /// The values, operands first.
-    pub fn nodes(&self) -> &[Node] {
-        &self.nodes
+    #[inline(always)]
+    pub fn values(&self) -> &[Instruction] {
+        self.pool.instructions()
     }
 
-    /// Adds a program and returns the node of its score.
-    ///
-    /// From the score down, only what is not there yet is looked at; then the missing values are added from the
-    /// operands up. Equal hashes are equal values: 128 bits name them across programs.
+    /// What the values are needed for, once `settle` found it.
+    #[inline(always)]
+    pub fn uses(&self) -> &[Use] {
+        &self.uses
+    }
+
+    /// Adds a compiled program and returns the value of its score.
     pub fn add(&mut self, program: &Program) -> u32 {
-        self.reserve(program.instructions.len());
-        let mut places = std::mem::take(&mut self.places);
-        places.clear();
-        places.resize(program.instructions.len(), NONE);
-        if let Some(score) = places.last_mut() {
-            *score = WANTED;
+        self.places.clear();
+        for (instruction, hash) in program.instructions.iter().zip(&program.hashes) {
+            let mut instruction = *instruction;
+            let operands = instruction.op.operands();
+            for operand in instruction.args.iter_mut().take(operands) {
+                *operand = self.places.get(*operand as usize).copied().unwrap_or(NONE);
+            }
+            self.places.push(self.pool.intern(instruction, *hash));
         }
-        for (at, (instruction, hash)) in program.instructions.iter().zip(&program.hashes).enumerate().rev() {
-            if places.get(at) != Some(&WANTED) {
-                continue;
-            }
-            let found = self.find(*hash);
-            if found != NONE {
-                places[at] = found;
-                continue;
-            }
-            for operand in instruction.operands() {
-                if let Some(place) = places.get_mut(*operand as usize) {
-                    *place = WANTED;
-                }
-            }
-        }
-        for (at, (instruction, hash)) in program.instructions.iter().zip(&program.hashes).enumerate() {
-            if places.get(at) == Some(&WANTED) {
-                let mut instruction = *instruction;
-                let operands = instruction.op.operands();
-                for operand in instruction.args.iter_mut().take(operands) {
-                    *operand = places.get(*operand as usize).copied().unwrap_or(NONE);
-                }
-                places[at] = self.insert(instruction, *hash);
-            }
-        }
-        let score = places.last().copied().unwrap_or(NONE);
-        self.places = places;
-        score
+        self.places.last().copied().unwrap_or(NONE)
     }
 
-    /// The node of a score times the squared error of each format, the column `error`.
-    pub fn times_error(&mut self, score: u32, error: u16, hash: Hash) -> u32 {
-        self.reserve(2);
-        let axes = Axes::FORMAT;
-        let name = Hash { high: u64::from(error), low: !u64::from(error) };
-        let input = Instruction {
-            op: Op::Input,
-            axes,
-            reduce: Axes::NONE,
-            args: [u32::from(error), 0, 0],
-            number: 0.0,
+    /// The value of a score times the squared error of each format, the column `error`.
+    pub fn times_error(&mut self, score: u32, error: u16, schema: &Schema) -> u32 {
+        let error = match self.pool.known_input(error) {
+            Some(error) => error,
+            None => self.pool.input(error, schema),
         };
-        let input = self.find_or_insert(input, name);
-        let product =
-            Instruction { op: Op::Mul, axes, reduce: Axes::NONE, args: [score, input, 0], number: 0.0 };
-        self.find_or_insert(product, Hash { high: !hash.high, low: hash.low.rotate_left(32) ^ hash.high })
+        let (axes, reduce) = (Axes::FORMAT, Axes::NONE);
+        self.pool.emit(Instruction { op: Op::Mul, axes, reduce, args: [score, error, 0], number: 0.0 })
     }
 
-    /// Makes the node the score of `program`, unless it is already that of an earlier one, which is returned.
-    pub fn own(&mut self, node: u32, program: u32) -> u32 {
-        match self.nodes.get_mut(node as usize) {
-            Some(node) => {
-                if node.owner == NONE {
-                    node.owner = program;
+    /// Makes the value the score of `program`, unless it is already that of an earlier one, which is returned.
+    #[inline(always)]
+    pub fn own(&mut self, value: u32, program: u32) -> u32 {
+        if self.uses.len() <= value as usize {
+            self.uses.resize(self.pool.instructions().len(), UNUSED);
+        }
+        match self.uses.get_mut(value as usize) {
+            Some(used) => {
+                if used.owner == NONE {
+                    used.owner = program;
                 }
-                node.owner
+                used.owner
             }
             None => program,
         }
@@ -131,77 +93,54 @@ impl Graph {
 
     /// Finds which values the scores need, and where each is read last.
     pub fn settle(&mut self) {
-        for place in (0..self.nodes.len()).rev() {
-            let Some(node) = self.nodes.get_mut(place) else { continue };
-            node.live |= node.owner != NONE;
-            if !node.live {
+        let values = self.pool.instructions();
+        self.uses.resize(values.len(), UNUSED);
+        for (place, instruction) in values.iter().enumerate().rev() {
+            let Some(used) = self.uses.get_mut(place) else { continue };
+            if used.owner != NONE && !used.live {
+                (used.live, used.last) = (true, place as u32);
+            }
+            if !used.live {
                 continue;
             }
-            let instruction = node.instruction;
+            let exact = used.exact || !keeps_nan(instruction.op);
             for operand in instruction.operands() {
-                if let Some(read) = self.nodes.get_mut(*operand as usize).filter(|read| !read.live) {
-                    (read.live, read.last_use) = (true, place as u32);
+                if let Some(read) = self.uses.get_mut(*operand as usize) {
+                    if !read.live {
+                        (read.live, read.last) = (true, place as u32);
+                    }
+                    read.exact |= exact;
                 }
             }
         }
     }
+}
 
-    fn find_or_insert(&mut self, instruction: Instruction, hash: Hash) -> u32 {
-        let found = self.find(hash);
-        if found == NONE { self.insert(instruction, hash) } else { found }
-    }
+/// Whether a NaN anywhere in any operand is a NaN somewhere in the result.
+#[inline(always)]
+pub fn keeps_nan(op: Op) -> bool {
+    KEEPS_NAN[op as usize]
+}
 
-    #[inline(always)]
-    fn find(&self, hash: Hash) -> u32 {
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = hash.low as usize & mask;
-        while let Some(slot) = self.slots.get(at) {
-            if slot.round != self.round {
-                return NONE;
-            }
-            if self.hashes.get(slot.node as usize) == Some(&hash) {
-                return slot.node;
-            }
-            at = (at + 1) & mask;
-        }
-        NONE
+static KEEPS_NAN: [bool; crate::dsl::ops::TABLE.len()] = {
+    let mut keeps = [false; crate::dsl::ops::TABLE.len()];
+    let mut at = 0;
+    while at < keeps.len() {
+        let spec = &crate::dsl::ops::TABLE[at];
+        let may_lose = matches!(
+            spec.op,
+            Op::Pow | Op::Lt | Op::Le | Op::Gt | Op::Ge | Op::Eq | Op::Ne | Op::Where | Op::Prev | Op::Next
+        );
+        keeps[at] = matches!(spec.class, Class::Elementwise | Class::Network) && !may_lose;
+        at += 1;
     }
+    keeps
+};
 
-    #[inline(always)]
-    fn insert(&mut self, instruction: Instruction, hash: Hash) -> u32 {
-        let node = self.nodes.len() as u32;
-        self.nodes.push(Node { instruction, last_use: node, live: false, owner: NONE });
-        self.hashes.push(hash);
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut at = hash.low as usize & mask;
-        while let Some(slot) = self.slots.get_mut(at) {
-            if slot.round != self.round {
-                *slot = Slot { round: self.round, node };
-                break;
-            }
-            at = (at + 1) & mask;
-        }
-        node
-    }
-
-    /// Keeps the slots at most half full with `more` values to come.
-    fn reserve(&mut self, more: usize) {
-        let needed = 2 * (self.nodes.len() + more);
-        if needed <= self.slots.len() && self.round != 0 {
-            return;
-        }
-        self.slots.clear();
-        self.slots.resize(needed.next_power_of_two().max(4096), Slot::default());
-        self.round = 1;
-        let mask = self.slots.len() - 1;
-        for (node, hash) in self.hashes.iter().enumerate() {
-            let mut at = hash.low as usize & mask;
-            while self.slots.get(at).is_some_and(|slot| slot.round == 1) {
-                at = (at + 1) & mask;
-            }
-            if let Some(slot) = self.slots.get_mut(at) {
-                *slot = Slot { round: 1, node: node as u32 };
-            }
-        }
-    }
+/// Whether an operator makes a NaN of numbers that programs usually have.
+pub fn makes_nan(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Log | Op::Log2 | Op::Log10 | Op::Log1p | Op::Sqrt | Op::Pow | Op::Div | Op::Zscore | Op::Minmax
+    )
 }

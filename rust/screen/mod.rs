@@ -5,13 +5,13 @@
 //! the number of threads or the size of a tile.
 
 mod columns;
+mod distinct;
 mod graph;
 mod predict;
 mod regret;
 mod tile;
 mod truth;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
@@ -19,6 +19,9 @@ use rayon::prelude::*;
 use crate::dsl::{Kind, Limits, Schema, Table};
 
 pub use truth::{Mark, Misfit, Truth};
+
+/// Programs that one thread takes at a time, rounded up to whole tiles.
+const PIECE: usize = 512;
 
 /// One table that programs run on, and the truth that their scores are judged by.
 pub struct Pair<'a> {
@@ -36,7 +39,7 @@ pub struct Screen<'a> {
     pub pairs: Vec<Pair<'a>>,
     /// Bounds of the language.
     pub limits: Limits,
-    /// Programs in one tile; at least 1.
+    /// Programs in one tile, whose equal values are computed once; at least 1.
     pub tile: usize,
 }
 
@@ -66,15 +69,21 @@ pub struct Screening {
 
 impl Screening {
     /// The screening of a list whose entry i is entry `places[i]` of this one.
-    fn spread(&self, places: &[usize]) -> Screening {
+    fn spread(&self, places: &[u32]) -> Screening {
         let none = || Mark::NONE;
         Screening {
-            rows: places.iter().map(|&place| self.rows.get(place).copied().unwrap_or_default()).collect(),
+            rows: places
+                .iter()
+                .map(|&place| self.rows.get(place as usize).copied().unwrap_or_default())
+                .collect(),
             marks: self
                 .marks
                 .iter()
                 .map(|marks| {
-                    places.iter().map(|&place| marks.get(place).copied().unwrap_or_else(none)).collect()
+                    places
+                        .iter()
+                        .map(|&place| marks.get(place as usize).copied().unwrap_or_else(none))
+                        .collect()
                 })
                 .collect(),
             complete: self.complete,
@@ -87,41 +96,31 @@ impl Screen<'_> {
     ///
     /// A text that comes again is screened once; so is, within a tile, a formula that does.
     pub fn run<S: AsRef<[u8]>>(&self, sources: &[S], threads: usize, stop: &AtomicBool) -> Screening {
-        let mut seen: HashMap<&[u8], u32> = HashMap::with_capacity(sources.len());
-        let mut texts: Vec<&[u8]> = Vec::with_capacity(sources.len());
-        let mut places = Vec::with_capacity(sources.len());
-        for source in sources {
-            let text = source.as_ref();
-            let place = *seen.entry(text).or_insert_with(|| {
-                texts.push(text);
-                texts.len() as u32 - 1
-            });
-            places.push(place as usize);
-        }
+        let (texts, places) = distinct::texts(sources);
         let found = self.run_texts(&texts, threads, stop);
         if texts.len() == sources.len() { found } else { found.spread(&places) }
     }
 
     fn run_texts(&self, texts: &[&[u8]], threads: usize, stop: &AtomicBool) -> Screening {
-        let size = self.tile.max(1);
+        // Whole tiles, enough of them that what is done once for each piece of work is little.
+        let size = self.tile.max(1) * PIECE.div_ceil(self.tile.max(1));
         let work = |tiles: &mut tile::Tiles, texts: &[&[u8]]| {
             if stop.load(Ordering::Relaxed) {
                 tile::Done::unreached(texts.len(), self.pairs.len())
             } else {
-                tiles.run(self, texts)
+                tiles.run(texts)
             }
         };
         let here = || {
-            let mut tiles = tile::Tiles::default();
+            let mut tiles = tile::Tiles::new(self);
             texts.chunks(size).map(|texts| work(&mut tiles, texts)).collect()
         };
         let done: Vec<tile::Done> = if threads == 1 || texts.len() <= size {
             here()
         } else {
             match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-                Ok(pool) => {
-                    pool.install(|| texts.par_chunks(size).map_init(tile::Tiles::default, work).collect())
-                }
+                Ok(pool) => pool
+                    .install(|| texts.par_chunks(size).map_init(|| tile::Tiles::new(self), work).collect()),
                 Err(_) => here(),
             }
         };

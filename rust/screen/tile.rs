@@ -4,6 +4,7 @@ use super::columns::Columns;
 use super::graph::Graph;
 use super::truth::{Judge, Mark, join};
 use super::{Pair, Row, Screen};
+use crate::dsl::quick::{Read, Reader, Setting};
 use crate::dsl::{self, Axes, Error, Kind, Limits, Program, Schema, Scratch, Table, Verdict};
 
 /// Score tables that are ranked together.
@@ -29,92 +30,168 @@ impl Done {
 }
 
 /// Runs tile after tile with the same memory.
-#[derive(Default)]
-pub struct Tiles {
+pub struct Tiles<'a> {
+    screen: &'a Screen<'a>,
+    /// Pairs of one schema share reading, and the graph.
+    worlds: Vec<World<'a>>,
+    reader: Reader,
     compiler: dsl::Compiler,
     program: Program,
     graph: Graph,
-    columns: Columns,
     scratch: Scratch,
-    batch: Batch,
     /// Pairs of (program, the earlier one that it repeats).
     repeats: Vec<(u32, u32)>,
 }
 
-impl Tiles {
-    /// Screens the programs of one tile.
-    pub fn run<S: AsRef<[u8]>>(&mut self, screen: &Screen, sources: &[S]) -> Done {
-        let mut done = Done::unreached(sources.len(), screen.pairs.len());
-        self.repeats.clear();
-        let mut first = 0;
+/// Pairs of one schema.
+struct World<'a> {
+    schema: &'a Schema,
+    pairs: &'a [Pair<'a>],
+    room: Room,
+    /// By input id, whether it is a column that the tables of all pairs hold.
+    held: Vec<bool>,
+    /// The squared error of each format, when all tables hold it.
+    error: Option<u16>,
+    places: Vec<Place<'a>>,
+}
+
+/// What belongs to one pair.
+struct Place<'a> {
+    columns: Columns<'a>,
+    batch: Batch<'a>,
+}
+
+impl<'a> World<'a> {
+    /// For pairs of one schema, the first of which is number `first` of all.
+    fn new(first: usize, pairs: &'a [Pair<'a>], limits: &Limits) -> Option<World<'a>> {
+        let schema = pairs.first()?.schema;
+        let is_held = |id| pairs.iter().all(|pair| pair.table.column(id).is_some());
+        let place = |(at, pair): (usize, &'a Pair<'a>)| Place {
+            columns: Columns::new(pair.table),
+            batch: Batch::new(at, pair),
+        };
+        Some(World {
+            schema,
+            pairs,
+            room: Room::new(pairs, limits),
+            held: (0..schema.len()).map(|id| is_held(id as u16)).collect(),
+            error: schema.id("dw2").filter(|id| is_held(*id)),
+            places: (first..).zip(pairs).map(place).collect(),
+        })
+    }
+}
+
+impl<'a> Tiles<'a> {
+    /// For the programs of one thread.
+    pub fn new(screen: &'a Screen<'a>) -> Tiles<'a> {
+        let (mut worlds, mut first) = (Vec::new(), 0);
         for pairs in screen.pairs.chunk_by(|a, b| a.schema == b.schema) {
-            self.with_schema(first, pairs, &screen.limits, sources, &mut done);
+            worlds.extend(World::new(first, pairs, &screen.limits));
             first += pairs.len();
         }
+        Tiles {
+            screen,
+            worlds,
+            reader: Reader::default(),
+            compiler: dsl::Compiler::default(),
+            program: Program::default(),
+            graph: Graph::default(),
+            scratch: Scratch::default(),
+            repeats: Vec::new(),
+        }
+    }
+
+    /// Screens programs, a tile at a time; what is to be ranked may wait until the last tile.
+    pub fn run(&mut self, sources: &[&[u8]]) -> Done {
+        let mut done = Done::unreached(sources.len(), self.screen.pairs.len());
+        self.repeats.clear();
+        let mut worlds = std::mem::take(&mut self.worlds);
+        for world in &mut worlds {
+            let mut first = 0;
+            for sources in sources.chunks(self.screen.tile.max(1)) {
+                self.tile(world, first, sources, &mut done);
+                first += sources.len();
+            }
+            for place in &mut world.places {
+                place.batch.flush(&mut done);
+            }
+        }
+        self.worlds = worlds;
         self.finish(&mut done);
         done
     }
 
-    /// Everything for pairs of one schema, the first of which is number `first`.
-    fn with_schema<S: AsRef<[u8]>>(
-        &mut self,
-        first: usize,
-        pairs: &[Pair],
-        limits: &Limits,
-        sources: &[S],
-        done: &mut Done,
-    ) {
-        let Some(schema) = pairs.first().map(|pair| pair.schema) else { return };
+    /// One tile, the first program of which is number `first`.
+    fn tile(&mut self, world: &mut World, first: usize, sources: &[&[u8]], done: &mut Done) {
         self.graph.clear();
-        for (place, source) in sources.iter().enumerate() {
-            if let Err(error) = self.compiler.compile(source.as_ref(), schema, limits, &mut self.program) {
-                done.fail(place, error.kind);
-                continue;
-            }
-            if let Some(row) = done.rows.get_mut(place).filter(|row| row.error.is_none()) {
-                (row.hash, row.ops) = (self.program.hash().value(), self.program.ops);
-            }
-            match admit(&self.program, pairs, limits) {
-                Err(error) => done.fail(place, error.kind),
-                Ok(()) if self.program.is_columns() => self.add(schema, place),
-                Ok(()) => self.alone(first, pairs, limits, place, done),
+        for (place, source) in (first..).zip(sources) {
+            if !self.quick(source, world, place, done) {
+                self.careful(source, world, place, done);
             }
         }
         self.graph.settle();
-        for (at, pair) in (first..).zip(pairs) {
-            self.batch.begin(pair);
-            let (batch, columns) = (&mut self.batch, &mut self.columns);
-            columns.run(&self.graph, pair.table, |owner, scores| {
-                batch.take(pair, at, owner, scores.rows(), done)
-            });
-            self.batch.flush(pair, at, done);
+        for place in &mut world.places {
+            let Place { columns, batch } = place;
+            columns.run(&self.graph, |owner, scores| batch.take(owner, scores.rows(), done));
         }
     }
 
-    /// Adds a program of columns to the graph; one with the score of an earlier one only repeats it.
-    fn add(&mut self, schema: &Schema, place: usize) {
-        let mut score = self.graph.add(&self.program);
-        if !self.program.axes.contains(Axes::FORMAT)
-            && let Some(error) = schema.id("dw2")
-        {
-            score = self.graph.times_error(score, error, self.program.hash());
+    /// Reads a usual program straight into the graph; false when it must be compiled with care.
+    #[inline(always)]
+    fn quick(&mut self, source: &[u8], world: &World, place: usize, done: &mut Done) -> bool {
+        let setting = Setting { schema: world.schema, limits: &self.screen.limits, held: &world.held };
+        let Some(read) = self.reader.read(source, setting, &mut self.graph.pool) else { return false };
+        if !world.room.fits(&read) || !self.own(read.root, world, place) {
+            return false;
+        }
+        if let Some(row) = done.rows.get_mut(place).filter(|row| row.error.is_none()) {
+            (row.hash, row.ops) = (self.graph.pool.hash(read.root).value(), read.ops);
+        }
+        true
+    }
+
+    /// Compiles a program; whatever is wrong with it is found here.
+    #[inline(never)]
+    fn careful(&mut self, source: &[u8], world: &mut World, place: usize, done: &mut Done) {
+        let limits = &self.screen.limits;
+        if let Err(error) = self.compiler.compile(source, world.schema, limits, &mut self.program) {
+            return done.fail(place, error.kind);
+        }
+        if let Some(row) = done.rows.get_mut(place).filter(|row| row.error.is_none()) {
+            (row.hash, row.ops) = (self.program.hash().value(), self.program.ops);
+        }
+        match admit(&self.program, world.pairs, limits) {
+            Err(error) => done.fail(place, error.kind),
+            Ok(()) if self.program.is_columns() => {
+                let score = self.graph.add(&self.program);
+                self.own(score, world, place);
+            }
+            Ok(()) => self.alone(world, place, done),
+        }
+    }
+
+    /// Takes the value as the score of a program; one with the score of an earlier one only repeats it. False when it
+    /// wants the error of each format, which some table lacks.
+    #[inline(always)]
+    fn own(&mut self, mut score: u32, world: &World, place: usize) -> bool {
+        let has_formats = self.graph.pool.get(score).is_some_and(|score| score.axes.contains(Axes::FORMAT));
+        if !has_formats {
+            let Some(error) = world.error else { return false };
+            score = self.graph.times_error(score, error, world.schema);
         }
         let owner = self.graph.own(score, place as u32);
         if owner != place as u32 {
             self.repeats.push((place as u32, owner));
         }
+        true
     }
 
     /// Runs a program with samples by itself.
-    fn alone(&mut self, first: usize, pairs: &[Pair], limits: &Limits, place: usize, done: &mut Done) {
-        for (at, pair) in (first..).zip(pairs) {
-            match scores(&self.program, pair, limits, &mut self.scratch) {
-                Ok(scores) => {
-                    self.batch.begin(pair);
-                    self.batch.take(pair, at, place as u32, std::iter::once(scores.as_slice()), done);
-                    self.batch.flush(pair, at, done);
-                }
-                Err(kind) => done.fail(place, kind),
+    fn alone(&mut self, world: &mut World, program: usize, done: &mut Done) {
+        for place in &mut world.places {
+            match scores(&self.program, place.batch.pair, &self.screen.limits, &mut self.scratch) {
+                Ok(scores) => place.batch.take(program as u32, std::iter::once(scores.as_slice()), done),
+                Err(kind) => done.fail(program, kind),
             }
         }
     }
@@ -141,6 +218,31 @@ impl Tiles {
                 }
             }
         }
+    }
+}
+
+/// What the largest table leaves to programs that were read quickly.
+struct Room {
+    /// Elements of a value: without formats, with them.
+    elements: [u64; 2],
+    work: u64,
+    bytes: u64,
+}
+
+impl Room {
+    fn new(pairs: &[Pair], limits: &Limits) -> Room {
+        let most = |axes| pairs.iter().map(|pair| pair.table.elements(axes)).max().unwrap_or(0);
+        Room { elements: [most(Axes::NONE), most(Axes::FORMAT)], work: limits.work, bytes: limits.live_bytes }
+    }
+
+    /// Whether no table's limits are passed; when in doubt they may be.
+    #[inline(always)]
+    fn fits(&self, read: &Read) -> bool {
+        let total = |counts: [u32; 2]| {
+            let [plain, formats] = counts.map(u64::from);
+            plain.saturating_mul(self.elements[0]).saturating_add(formats.saturating_mul(self.elements[1]))
+        };
+        total(read.cost) <= self.work && total(read.values).saturating_mul(8) <= self.bytes
     }
 }
 
@@ -179,60 +281,55 @@ fn scores(program: &Program, pair: &Pair, limits: &Limits, scratch: &mut Scratch
     Ok(scores)
 }
 
-/// Score tables that wait to be judged together.
-#[derive(Default)]
-struct Batch {
+/// Score tables of one pair that wait to be judged together.
+struct Batch<'a> {
+    /// The number of the pair.
+    at: usize,
+    pair: &'a Pair<'a>,
     size: usize,
     scores: Vec<f64>,
     owners: Vec<u32>,
     marks: Vec<Mark>,
-    /// One for each pair, since they keep what belongs to one truth.
-    judges: Vec<Judge>,
+    judge: Judge,
 }
 
-impl Batch {
-    fn begin(&mut self, pair: &Pair) {
-        self.size = pair.table.units() * pair.table.formats();
-        self.scores.clear();
-        self.owners.clear();
+impl<'a> Batch<'a> {
+    fn new(at: usize, pair: &'a Pair<'a>) -> Batch<'a> {
+        Batch {
+            at,
+            pair,
+            size: pair.table.units() * pair.table.formats(),
+            scores: Vec::new(),
+            owners: Vec::new(),
+            marks: Vec::new(),
+            judge: Judge::default(),
+        }
     }
 
-    /// Keeps the scores if they are finite.
+    /// Keeps the scores if they are all there and finite.
     #[inline(always)]
-    fn take<'a>(
-        &mut self,
-        pair: &Pair,
-        at: usize,
-        owner: u32,
-        rows: impl Iterator<Item = &'a [f64]>,
-        done: &mut Done,
-    ) {
+    fn take<'b>(&mut self, owner: u32, rows: impl Iterator<Item = &'b [f64]>, done: &mut Done) {
         let before = self.scores.len();
         let mut finite = true;
         for row in rows {
             finite &= all_finite(row);
             self.scores.extend_from_slice(row);
         }
-        if !finite {
+        if !finite || self.scores.len() != before + self.size {
             self.scores.truncate(before);
             return done.fail(owner as usize, Kind::NonFinite);
         }
         self.owners.push(owner);
         if self.owners.len() == BATCH {
-            self.flush(pair, at, done);
+            self.flush(done);
         }
     }
 
-    fn flush(&mut self, pair: &Pair, at: usize, done: &mut Done) {
+    fn flush(&mut self, done: &mut Done) {
         self.marks.clear();
         self.marks.resize(self.owners.len(), Mark::NONE);
-        if self.judges.len() <= at {
-            self.judges.resize_with(at + 1, Judge::default);
-        }
-        if let Some(judge) = self.judges.get_mut(at) {
-            pair.truth.mark(&self.scores, self.size, judge, &mut self.marks);
-        }
-        if let Some(marks) = done.marks.get_mut(at) {
+        self.pair.truth.mark(&self.scores, self.size, &mut self.judge, &mut self.marks);
+        if let Some(marks) = done.marks.get_mut(self.at) {
             for (owner, mark) in self.owners.iter().zip(&self.marks) {
                 if let Some(slot) = marks.get_mut(*owner as usize) {
                     *slot = *mark;
