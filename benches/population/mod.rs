@@ -6,11 +6,8 @@
 use tap_core::dsl::random::{self, Rng};
 use tap_core::dsl::{Limits, Schema, Table, axes::Axes, vary};
 
-/// Inputs that programs of the benches read: one number a unit, or one a unit and format.
-const INPUTS: [&str; 14] = [
-    "numel", "macs", "depth", "index", "kernel", "stride", "trace", "plain", "z_std", "bits", "bytes", "dw2",
-    "gdw", "gdw2",
-];
+/// Inputs that programs of the benches read, those with short names: one number a unit, or one a unit and format.
+const INPUTS: [&str; 8] = ["numel", "macs", "depth", "trace", "plain", "bits", "dw2", "gdw"];
 
 /// Pseudorandom numbers (xorshift).
 pub struct Random(u64);
@@ -36,9 +33,10 @@ fn inputs(schema: &Schema) -> Vec<u16> {
     INPUTS.iter().filter_map(|name| schema.id(name)).collect()
 }
 
-/// As short as a text can be written.
+/// As short as a text can be written: a bare expression without blanks.
 fn without_blanks(text: &str) -> String {
-    text.chars().filter(|letter| *letter != ' ').collect()
+    let short: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
+    short.strip_prefix("score=").map_or(short.clone(), str::to_string)
 }
 
 /// `count` random programs of 10 to 30 operators, 20 on average.

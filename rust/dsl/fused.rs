@@ -4,6 +4,8 @@
 //! read each block once; values without formats are computed once for all formats. Blocks are those of the fixed order
 //! of sums, so the results have the same bits as `walk`. Programs with other reductions are left to it.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use crate::dsl::axes::Axes;
 use crate::dsl::kernels::{self, BLOCK, Operand};
 use crate::dsl::ops::{Class, Op};
@@ -106,17 +108,14 @@ impl Fused {
                 }
             }
         }
-        let units = table.units();
         for id in &group {
             let Some(value) = program.instructions.get(*id) else { continue };
             if let Some(column) = self.columns.get_mut(*id) {
                 column.clear();
-                column.resize(units * formats(value.axes, table), kernels::start(value.op));
+                column.resize(table.units() * formats(value.axes, table), kernels::start(value.op));
             }
         }
-        for unit in 0..units {
-            self.unit(program, table, domain, &group, unit);
-        }
+        Arch::new().dispatch(Units { fused: self, program, table, domain, group: &group });
     }
 
     /// Mark the samples that a reduction reads; false when it waits for a column at or after `first`.
@@ -153,6 +152,7 @@ impl Fused {
     }
 
     /// All blocks of one unit, added to the columns of the group.
+    #[inline(always)]
     fn unit(&mut self, program: &Program, table: &Table, domain: Axes, group: &[usize], unit: usize) {
         let elements: usize = table.shape(domain, unit).iter().product();
         for start in (0..elements).step_by(BLOCK) {
@@ -176,6 +176,7 @@ impl Fused {
         }
     }
 
+    #[inline(always)]
     fn accumulate(
         &mut self,
         program: &Program,
@@ -192,13 +193,14 @@ impl Fused {
             let block = self.blocks.get(value.args[0] as usize).map_or(&[][..], Vec::as_slice);
             let place = format.unwrap_or(0) * table.units() + unit;
             if let Some(total) = self.columns.get_mut(*id).and_then(|column| column.get_mut(place)) {
-                *total = kernels::accumulate(value.op, *total, block);
+                *total = kernels::accumulate_here(value.op, *total, block);
             }
         }
     }
 
     /// The needed samples of one block: those without formats when `format` is none, else those with.
     #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
     fn block(
         &mut self,
         program: &Program,
@@ -222,7 +224,7 @@ impl Fused {
                     let id = value.operands().get(place).copied().unwrap_or(0) as usize;
                     self.operand(program, table, id, unit, format.unwrap_or(0))
                 });
-                elementwise(value.op, a, b, c, &mut out);
+                kernels::elementwise_here(value.op, [a, b, c], &mut out);
             }
             if let Some(place) = self.blocks.get_mut(id) {
                 *place = out;
@@ -230,6 +232,7 @@ impl Fused {
         }
     }
 
+    #[inline(always)]
     fn operand(
         &self,
         program: &Program,
@@ -265,7 +268,28 @@ fn domain(program: &Program, reduction: usize) -> Axes {
     program.instructions.get(operand).map_or(Axes::NONE, |value| value.axes.intersection(Axes::WEIGHT))
 }
 
+/// The units of a group of reductions, on the widest vectors of the machine.
+struct Units<'a> {
+    fused: &'a mut Fused,
+    program: &'a Program,
+    table: &'a Table,
+    domain: Axes,
+    group: &'a [usize],
+}
+
+impl WithSimd for Units<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for unit in 0..self.table.units() {
+            self.fused.unit(self.program, self.table, self.domain, self.group, unit);
+        }
+    }
+}
+
 /// A block of an input; where the input lacks an axis of the domain, its values are repeated along it.
+#[inline(always)]
 fn load(
     value: &Instruction,
     table: &Table,

@@ -24,6 +24,7 @@ pub mod program;
 mod simplify;
 
 mod count;
+mod pass;
 pub mod quick;
 mod text;
 

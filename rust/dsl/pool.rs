@@ -173,11 +173,11 @@ impl Pool {
         NOTHING
     }
 
-    /// Four times as many slots.
+    /// Twice as many slots.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
-        let size = (4 * self.slots.len()).max(1024);
+        let size = (2 * self.slots.len()).max(1024);
         self.slots.clear();
         self.slots.resize(size, 0);
         self.shift = 64 - size.trailing_zeros();

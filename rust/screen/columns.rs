@@ -6,7 +6,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::graph::{Graph, NONE, Use, keeps_nan, makes_nan};
+use super::graph::{Graph, ITSELF, NONE, Use, keeps_nan, makes_nan};
 use crate::dsl::kernels::{self, Operand};
 use crate::dsl::{Axes, Class, Instruction, Op, Table};
 
@@ -15,15 +15,15 @@ const LANES: usize = 8;
 /// In place of a register: the value has a NaN, and no score needs its numbers.
 const SPOILT: u32 = u32::MAX - 1;
 
-/// One table's inputs, and registers: columns that nodes are computed into, each free again after its last use.
+/// Registers: the inputs of one table, and columns that nodes are computed into, each free again after its last use.
 pub struct Columns<'a> {
     table: &'a Table,
     units: usize,
     /// Units and their pad.
     stride: usize,
     formats: usize,
-    /// By input id; empty for what is no column.
-    inputs: Vec<Vec<f64>>,
+    /// How many registers are inputs, each in that of its id; empty where the table holds no such column.
+    inputs: u32,
     registers: Vec<Vec<f64>>,
     free: Vec<u32>,
     /// The register of each node, `NONE` or `SPOILT`.
@@ -56,13 +56,15 @@ impl<'a> Columns<'a> {
             let rows = table.column(id).unwrap_or_default().chunks_exact(units.max(1));
             rows.flat_map(|row| row.iter().copied().chain((units..stride).map(|_| 0.0))).collect()
         };
+        let ids = (0..=u16::MAX).take_while(|id| usize::from(*id) < table.inputs());
+        let registers: Vec<Vec<f64>> = ids.map(padded).collect();
         Columns {
             table,
             units,
             stride,
             formats: table.formats(),
-            inputs: (0..=u16::MAX).take_while(|id| usize::from(*id) < table.inputs()).map(padded).collect(),
-            registers: Vec::new(),
+            inputs: registers.len() as u32,
+            registers,
             free: Vec::new(),
             held: Vec::new(),
             order: Vec::new(),
@@ -74,7 +76,7 @@ impl<'a> Columns<'a> {
     /// Computes the nodes that some score needs; `score` gets the values of those that are scores, with their owners.
     pub fn run(&mut self, graph: &Graph, score: impl FnMut(u32, Scores)) {
         self.free.clear();
-        self.free.extend((0..self.registers.len() as u32).rev());
+        self.free.extend((self.inputs..self.registers.len() as u32).rev());
         self.held.clear();
         self.held.resize(graph.values().len(), NONE);
         Arch::new().dispatch(Run { columns: self, graph, score });
@@ -86,38 +88,52 @@ impl<'a> Columns<'a> {
             if !used.live {
                 continue;
             }
-            if instruction.op != Op::Input {
-                self.compute(graph, place, instruction, *used);
+            let register = match instruction.op {
+                Op::Input if instruction.args[0] < self.inputs => instruction.args[0],
+                Op::Input => NONE,
+                _ => self.compute(instruction, *used),
+            };
+            if let Some(held) = self.held.get_mut(place) {
+                *held = register;
             }
             if used.owner != NONE {
-                let column = self.operand(graph, place as u32);
+                let column = self.registers.get(register as usize).map_or(&[][..], |column| column);
                 score(used.owner, Scores { column, units: self.units, stride: self.stride });
             }
-            for operand in instruction.operands() {
-                self.release(graph, *operand, place as u32);
+            if used.ends != 0 {
+                for (at, operand) in instruction.operands().iter().enumerate() {
+                    if used.ends >> at & 1 == 1 {
+                        self.release(self.register(*operand));
+                    }
+                }
+                if used.ends >> ITSELF == 1 {
+                    self.release(register);
+                }
             }
-            self.release(graph, place as u32, place as u32);
         }
     }
 
-    /// Frees the register of a node whose last use was at `place`.
+    /// The register of a node.
     #[inline(always)]
-    fn release(&mut self, graph: &Graph, node: u32, place: u32) {
-        let is_last = graph.uses().get(node as usize).is_some_and(|used| used.last == place);
-        if let Some(register) =
-            self.held.get_mut(node as usize).filter(|register| is_last && **register < SPOILT)
-        {
-            self.free.push(*register);
-            *register = NONE;
+    fn register(&self, node: u32) -> u32 {
+        self.held.get(node as usize).copied().unwrap_or(NONE)
+    }
+
+    /// Frees the register of a node that nothing reads any more.
+    #[inline(always)]
+    fn release(&mut self, register: u32) {
+        if register < SPOILT && register >= self.inputs {
+            self.free.push(register);
         }
     }
 
+    /// Computes a node into a register, or finds that it is spoilt.
     #[inline(always)]
-    fn compute(&mut self, graph: &Graph, place: usize, instruction: &Instruction, used: Use) {
-        let spoilt = |node: &u32| self.held.get(*node as usize) == Some(&SPOILT);
-        if !used.exact && keeps_nan(instruction.op) && instruction.operands().iter().any(spoilt) {
-            self.hold(place, SPOILT);
-            return;
+    fn compute(&mut self, instruction: &Instruction, used: Use) -> u32 {
+        let operands = instruction.args.map(|node| self.register(node));
+        let spoilt = operands.iter().take(instruction.op.operands()).any(|register| *register == SPOILT);
+        if spoilt && !used.exact && keeps_nan(instruction.op) {
+            return SPOILT;
         }
         let register = self.free.pop().unwrap_or_else(|| {
             self.registers.push(Vec::new());
@@ -130,9 +146,9 @@ impl<'a> Columns<'a> {
         }
         match instruction.op.class() {
             Class::Leaf => out.fill(instruction.number),
-            Class::Elementwise => self.elementwise(graph, instruction, &mut out),
-            Class::Network => self.network(graph, instruction, &mut out),
-            Class::Reduction => self.reduction(graph, instruction, &mut out),
+            Class::Elementwise => self.elementwise(instruction.op, operands, &mut out),
+            Class::Network => self.network(instruction.op, operands[0], &mut out),
+            Class::Reduction => self.reduction(instruction, operands[0], &mut out),
         }
         let spoilt = !used.exact && makes_nan(instruction.op) && self.has_nan(&out);
         if let Some(slot) = self.registers.get_mut(register as usize) {
@@ -140,15 +156,9 @@ impl<'a> Columns<'a> {
         }
         if spoilt {
             self.free.push(register);
+            return SPOILT;
         }
-        self.hold(place, if spoilt { SPOILT } else { register });
-    }
-
-    #[inline(always)]
-    fn hold(&mut self, place: usize, register: u32) {
-        if let Some(slot) = self.held.get_mut(place) {
-            *slot = register;
-        }
+        register
     }
 
     /// Whether some unit's number is a NaN.
@@ -158,14 +168,9 @@ impl<'a> Columns<'a> {
         column.chunks_exact(self.stride).any(row_has)
     }
 
-    /// The values of a node that was computed; empty for one that is spoilt.
     #[inline(always)]
-    fn operand(&self, graph: &Graph, node: u32) -> &[f64] {
-        let column = match graph.values().get(node as usize) {
-            Some(instruction) if instruction.op == Op::Input => self.inputs.get(instruction.args[0] as usize),
-            _ => self.held.get(node as usize).and_then(|at| self.registers.get(*at as usize)),
-        };
-        column.map_or(&[], |column| column)
+    fn column(&self, register: u32) -> &[f64] {
+        self.registers.get(register as usize).map_or(&[], |column| column)
     }
 
     /// The part of one format; a column without formats is the same in all.
@@ -179,40 +184,34 @@ impl<'a> Columns<'a> {
     }
 
     #[inline(always)]
-    fn elementwise(&self, graph: &Graph, instruction: &Instruction, out: &mut [f64]) {
-        let count = instruction.op.operands();
-        let mut operands: [&[f64]; 3] = [&[]; 3];
-        let mut fits = true;
-        for (operand, id) in operands.iter_mut().zip(instruction.args).take(count) {
-            *operand = self.operand(graph, id);
-            fits &= operand.len() == out.len();
-        }
+    fn elementwise(&self, op: Op, registers: [u32; 3], out: &mut [f64]) {
+        let operands = registers.map(|register| self.column(register));
         // Where some operand lacks the formats that another has, each format goes by itself.
+        let used = operands.iter().take(op.operands());
+        let fits = self.formats == 1 || used.fold(true, |fits, operand| fits & (operand.len() == out.len()));
         let rows = if fits { out.len() } else { self.stride };
         for (format, out) in out.chunks_exact_mut(rows.max(1)).enumerate() {
             let operands =
                 if fits { operands } else { operands.map(|operand| self.of_format(operand, format)) };
-            kernels::elementwise_here(instruction.op, operands.map(Operand::Slice), out);
+            kernels::elementwise_here(op, operands.map(Operand::Slice), out);
         }
     }
 
     #[inline(always)]
-    fn network(&mut self, graph: &Graph, instruction: &Instruction, out: &mut [f64]) {
+    fn network(&mut self, op: Op, register: u32, out: &mut [f64]) {
         let mut order = std::mem::take(&mut self.order);
-        let operand = self.operand(graph, instruction.args[0]);
+        let operand = self.column(register);
         for (format, out) in out.chunks_exact_mut(self.stride.max(1)).enumerate() {
-            let column = self.of_format(operand, format);
-            if let (Some(column), Some(out)) = (column.get(..self.units), out.get_mut(..self.units)) {
-                kernels::network_here(instruction.op, column, out, &mut order);
-            }
+            kernels::network_here(op, self.of_format(operand, format), out, self.units, &mut order);
         }
         self.order = order;
     }
 
     /// A reduction of formats, unit by unit: columns have no other axis.
-    fn reduction(&mut self, graph: &Graph, instruction: &Instruction, out: &mut [f64]) {
+    #[inline(never)]
+    fn reduction(&mut self, instruction: &Instruction, register: u32, out: &mut [f64]) {
         let (mut row, mut sorted) = (std::mem::take(&mut self.row), std::mem::take(&mut self.sorted));
-        let column = self.operand(graph, instruction.args[0]);
+        let column = self.column(register);
         for (unit, out) in out.iter_mut().enumerate().take(self.units) {
             row.clear();
             row.extend(column.iter().skip(unit).step_by(self.stride));

@@ -9,17 +9,20 @@ pub const NONE: u32 = NOTHING;
 /// What a value is needed for.
 #[derive(Clone, Copy, Debug)]
 pub struct Use {
-    /// The last needed value that reads it; its own place when none does.
-    pub last: u32,
     /// The first program whose score it is, or `NONE`.
     pub owner: u32,
     /// Whether some score needs it.
     pub live: bool,
     /// Whether some score may need its numbers although one of them is a NaN.
     pub exact: bool,
+    /// Bit k: nothing reads operand k after this. Bit `ITSELF`: nothing reads the value.
+    pub ends: u8,
 }
 
-const UNUSED: Use = Use { last: NONE, owner: NONE, live: false, exact: false };
+/// See `Use::ends`.
+pub const ITSELF: u8 = 3;
+
+const UNUSED: Use = Use { owner: NONE, live: false, exact: false, ends: 0 };
 
 /// Values in the order in which they can be computed.
 #[derive(Default)]
@@ -98,19 +101,22 @@ impl Graph {
         for (place, instruction) in values.iter().enumerate().rev() {
             let Some(used) = self.uses.get_mut(place) else { continue };
             if used.owner != NONE && !used.live {
-                (used.live, used.last) = (true, place as u32);
+                (used.live, used.ends) = (true, 1 << ITSELF);
             }
             if !used.live {
                 continue;
             }
             let exact = used.exact || !keeps_nan(instruction.op);
-            for operand in instruction.operands() {
+            let mut ends = used.ends;
+            for (at, operand) in instruction.operands().iter().enumerate() {
                 if let Some(read) = self.uses.get_mut(*operand as usize) {
-                    if !read.live {
-                        (read.live, read.last) = (true, place as u32);
-                    }
+                    ends |= u8::from(!read.live) << at;
+                    read.live = true;
                     read.exact |= exact;
                 }
+            }
+            if let Some(used) = self.uses.get_mut(place) {
+                used.ends = ends;
             }
         }
     }

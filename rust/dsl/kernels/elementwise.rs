@@ -141,7 +141,7 @@ fn zip3(a: Operand, b: Operand, c: Operand, out: &mut [f64], f: impl Fn(f64, f64
 
 /// `out[i] = f(x[i])`, eight at once; what is left over goes as one block with a pad.
 #[inline(always)]
-fn eights(x: &[f64], out: &mut [f64], f: impl Fn(f64) -> f64) {
+pub(super) fn eights(x: &[f64], out: &mut [f64], f: impl Fn(f64) -> f64) {
     let (wholes, rest) = out.as_chunks_mut::<LANES>();
     let (x_wholes, x_rest) = x.as_chunks::<LANES>();
     for (out, x) in wholes.iter_mut().zip(x_wholes) {

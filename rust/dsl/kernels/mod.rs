@@ -6,4 +6,4 @@ mod reduce;
 
 pub use elementwise::{Operand, elementwise, elementwise_here, scalar};
 pub use network::{network, network_here};
-pub use reduce::{BLOCK, accumulate, finish, reduce, start, streams};
+pub use reduce::{BLOCK, accumulate_here, finish, reduce, start, streams};

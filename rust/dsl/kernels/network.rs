@@ -2,7 +2,7 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use crate::dsl::kernels::elementwise::{larger, smaller};
+use crate::dsl::kernels::elementwise::{eights, larger, smaller};
 use crate::dsl::kernels::reduce::total;
 use crate::dsl::ops::Op;
 use crate::math;
@@ -24,29 +24,30 @@ impl WithSimd for Dispatched<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        network_here(self.op, self.x, self.out, self.order);
+        network_here(self.op, self.x, self.out, self.x.len(), self.order);
     }
 }
 
-/// The same on the vectors that the calling code was compiled for. `order` is memory to use again.
+/// The same on the vectors that the calling code was compiled for. The first `units` of `x` and `out` count; what
+/// follows is a pad, whose results are of no matter. `order` is memory to use again.
 #[inline(always)]
-pub fn network_here(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
+pub fn network_here(op: Op, padded: &[f64], out: &mut [f64], units: usize, order: &mut Vec<(f64, u32)>) {
+    let x = padded.get(..units).unwrap_or_default();
     let n = x.len() as f64;
     match op {
-        Op::Rank => rank(x, out, order),
         Op::Zscore => {
             let mean = total(x, |v| v) / n;
             let deviation = deviation(x, mean);
-            each(x, out, |v| (v - mean) / deviation);
+            eights(padded, out, |v| (v - mean) / deviation);
         }
         Op::Minmax => {
             let (low, high) = (least(x), greatest(x));
-            each(x, out, |v| (v - low) / (high - low));
+            eights(padded, out, |v| (v - low) / (high - low));
         }
         Op::Softmax => {
             let high = greatest(x);
-            each(x, out, |v| math::exp(v - high));
-            let sum = total(out, |v| v);
+            eights(padded, out, |v| math::exp(v - high));
+            let sum = total(out.get(..units).unwrap_or_default(), |v| v);
             out.iter_mut().for_each(|v| *v /= sum);
         }
         Op::NetSum => out.fill(total(x, |v| v)),
@@ -54,17 +55,25 @@ pub fn network_here(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u3
         Op::NetMax => out.fill(greatest(x)),
         Op::NetMin => out.fill(least(x)),
         Op::NetStd => out.fill(deviation(x, total(x, |v| v) / n)),
-        Op::Cumsum => running(x.iter(), out.iter_mut(), |sum, _| sum),
-        Op::SuffixMean => running(x.iter().rev(), out.iter_mut().rev(), |sum, count| sum / count),
+        _ => in_order(op, x, out.get_mut(..units).unwrap_or_default(), order),
+    }
+}
+
+/// Operators for which it matters which unit comes first.
+#[inline(always)]
+fn in_order(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
+    match op {
+        Op::Rank => rank(x, out, order),
+        Op::Cumsum => running(x.iter(), out.iter_mut()),
+        Op::SuffixMean => {
+            running(x.iter().rev(), out.iter_mut().rev());
+            let units = out.len();
+            out.iter_mut().enumerate().for_each(|(unit, out)| *out /= (units - unit) as f64);
+        }
         Op::Prev => shifted(out, x, 0, 1),
         Op::Next => shifted(out, x, 1, 0),
         _ => out.fill(f64::NAN),
     }
-}
-
-#[inline(always)]
-fn each(x: &[f64], out: &mut [f64], f: impl Fn(f64) -> f64) {
-    out.iter_mut().zip(x).for_each(|(out, x)| *out = f(*x));
 }
 
 #[inline(always)]
@@ -94,18 +103,13 @@ fn deviation(x: &[f64], mean: f64) -> f64 {
     (total(x, |v| (v - mean) * (v - mean)) / x.len() as f64).sqrt()
 }
 
-/// Sums of the first one, two, three ... elements, finished by `f(sum, count)`.
+/// Sums of the first one, two, three ... elements.
 #[inline(always)]
-fn running<'a>(
-    x: impl Iterator<Item = &'a f64>,
-    out: impl Iterator<Item = &'a mut f64>,
-    f: impl Fn(f64, f64) -> f64,
-) {
-    let (mut sum, mut count) = (0.0, 0.0);
+fn running<'a>(x: impl Iterator<Item = &'a f64>, out: impl Iterator<Item = &'a mut f64>) {
+    let mut sum = 0.0;
     for (out, x) in out.zip(x) {
         sum += x;
-        count += 1.0;
-        *out = f(sum, count);
+        *out = sum;
     }
 }
 

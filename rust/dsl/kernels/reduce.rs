@@ -3,8 +3,6 @@
 //! A sum goes over blocks of `BLOCK` elements; within a block eight lanes add every eighth element, then the lanes
 //! are added in pairs, and the sums of blocks are added in order. The same bits whatever computes it.
 
-use pulp::{Arch, Simd, WithSimd};
-
 use crate::dsl::kernels::elementwise::{larger, smaller};
 use crate::dsl::ops::Op;
 use crate::math;
@@ -36,7 +34,7 @@ pub fn reduce(op: Op, x: &[f64], scale: f64, quantile: f64, sorted: &mut Vec<f64
     }
 }
 
-/// Whether a reduction can be taken block by block: `start`, `accumulate` for each block of `BLOCK`, `finish`.
+/// Whether a reduction can be taken block by block: `start`, `accumulate_here` for each block of `BLOCK`, `finish`.
 pub const fn streams(op: Op) -> bool {
     matches!(op, Op::Sum | Op::Mean | Op::Norm1 | Op::Norm2 | Op::Count | Op::MinOf | Op::MaxOf)
 }
@@ -50,28 +48,9 @@ pub const fn start(op: Op) -> f64 {
     }
 }
 
-/// The total with one more block, on the widest vectors of the machine.
-pub fn accumulate(op: Op, total: f64, block: &[f64]) -> f64 {
-    Arch::new().dispatch(Accumulate { op, total, block })
-}
-
-struct Accumulate<'a> {
-    op: Op,
-    total: f64,
-    block: &'a [f64],
-}
-
-impl WithSimd for Accumulate<'_> {
-    type Output = f64;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
-        accumulate_here(self.op, self.total, self.block)
-    }
-}
-
+/// The total with one more block, on the vectors that the calling code was compiled for.
 #[inline(always)]
-fn accumulate_here(op: Op, total: f64, block: &[f64]) -> f64 {
+pub fn accumulate_here(op: Op, total: f64, block: &[f64]) -> f64 {
     match op {
         Op::Sum | Op::Mean => total + block_sum(block, |v| v),
         Op::Norm1 => total + block_sum(block, |v| v.abs()),
