@@ -230,8 +230,11 @@ fn the_frontier_agrees_with_enumeration() {
             let found = problem.with_input(false, |input| frontier(input, &Limits::default()));
             let found = found.unwrap_or_default();
             assert!(found.complete);
-            let points: Vec<i128> =
-                found.choice.chunks(problem.units).map(|choice| problem.cost(0, choice)).collect();
+            let points: Vec<i128> = (0..found.loss.len())
+                .map(|at| problem.cost(0, &found.choice(at).unwrap_or_default()))
+                .collect();
+            let rounded: Vec<f64> = points.iter().map(|&cost| cost as f64).collect();
+            assert_eq!(rounded, found.cost, "{}, round {round}", kind.name);
             let costs: Vec<i128> = expected.iter().map(|point| point.0).collect();
             assert_eq!(points, costs, "{}, round {round}", kind.name);
             for (loss, point) in found.loss.iter().zip(&expected) {

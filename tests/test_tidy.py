@@ -31,6 +31,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "agreement": "rank correlations",
         "rank": "re-exports the rank correlations",
         "allocate": "solves the knapsack",
+        "frontier": "walks the trade-offs of one cost",
         "errors": "builds errors from the core's",
         "search/prompts": "writes the operator table into prompts",
     },

@@ -32,9 +32,10 @@ _HOME: dict[str, str] = {
     "Screening": "tap.screen",
     "screen": "tap.screen",
     "allocate": "tap.allocate",
-    "frontier": "tap.allocate",
+    "frontier": "tap.frontier",
     "Allocation": "tap.allocate",
-    "Frontier": "tap.allocate",
+    "Frontier": "tap.frontier",
+    "Ladder": "tap.frontier",
     "search": "tap.search.start",
     "SearchResult": "tap.search.result",
 }

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "KeptKnapsack",
+    "ParetoPoints",
     "Program",
     "Table",
     "Truth",
@@ -20,7 +22,6 @@ __all__ = [
     "inputs",
     "kendall",
     "knapsack",
-    "knapsack_frontier",
     "knapsack_instance",
     "knapsack_ladder",
     "operators",
@@ -153,15 +154,50 @@ def knapsack(
     With status "infeasible" the smallest achievable costs stand in the place of the prices.
     """
 
-def knapsack_frontier(
-    loss: NDArray[np.float64],
-    cost: _Cost,
-    allowed: NDArray[np.bool_],
-    groups: NDArray[np.uint32],
-    time_limit: float | None,
-    node_limit: int | None,
-) -> tuple[NDArray[np.uint32], NDArray[np.float64], NDArray[np.bool_], bool]:
-    """All Pareto points of one cost: (choice[N, L], loss[N], supported[N], complete)."""
+@final
+class ParetoPoints:
+    """All Pareto points of one cost."""
+
+    def __new__(
+        cls,
+        loss: NDArray[np.float64],
+        cost: _Cost,
+        allowed: NDArray[np.bool_],
+        groups: NDArray[np.uint32],
+        time_limit: float | None,
+        node_limit: int | None,
+    ) -> ParetoPoints: ...
+    @property
+    def complete(self) -> bool:
+        """False when a limit ended the work, which leaves no points."""
+    @property
+    def cost(self) -> NDArray[np.float64]:
+        """Total cost of each point, rising."""
+    @property
+    def loss(self) -> NDArray[np.float64]:
+        """Total loss of each point, falling."""
+    @property
+    def supported(self) -> NDArray[np.bool_]:
+        """Whether each point lies on the lower convex hull."""
+    def choice(self, point: int) -> NDArray[np.uint32]:
+        """Format of every unit in a point."""
+
+@final
+class KeptKnapsack:
+    """One budget with its reductions, solved as often as wanted."""
+
+    def __new__(
+        cls,
+        loss: NDArray[np.float64],
+        cost: _Cost,
+        allowed: NDArray[np.bool_],
+        groups: NDArray[np.uint32],
+        lexicographic: bool,
+    ) -> KeptKnapsack: ...
+    def solve(
+        self, budget: float, time_limit: float | None, node_limit: int | None
+    ) -> tuple[NDArray[np.uint32], float, float, int, bool] | None:
+        """(choice, objective minus bound, price, nodes, optimal), or None when nothing fits."""
 
 def knapsack_ladder(
     loss: NDArray[np.float64],

@@ -1,10 +1,10 @@
-"""The best format for each unit under the budgets, with a certificate; the whole frontier of one budget."""
+"""The best format for each unit under the budgets, with a certificate."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tap import _core
 from tap.errors import InfeasibleError, TableError
-from tap.problem import Groups, Problem, limit
+from tap.problem import Groups, Problem
 
 Status = Literal["optimal", "feasible", "limit"]
 Objective = Literal["sum", "max", "lexicographic"]
@@ -219,12 +219,12 @@ class _Solver:
             return None
         if status == "limit":
             return replace(self.nothing(nodes), bound=bound)
-        choice = np.where(problem.taking_part, chosen.astype(np.int64), -1)
+        choice = problem.shown(chosen)
         return Allocation(
             choice=choice,
             objective=value,
             bound=bound,
-            gap=_gap(problem, choice, value, bound),
+            gap=relative_gap(problem, choice, value, bound),
             status=status,  # type: ignore[arg-type]
             used={name: problem.used(name, choice) for name in problem.costs},
             prices=dict(zip(self.budgets, prices, strict=False)),
@@ -241,124 +241,10 @@ class _Solver:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Frontier:
-    """Choices of rising cost and falling loss.
-
-    >>> points = frontier([[1.0, 0.0]], [[4, 8]])
-    >>> len(points), points.choice(1).tolist()
-    (2, [1])
-    """
-
-    cost: NDArray[np.float64]
-    """Total cost of each point [N]."""
-    loss: NDArray[np.float64]
-    """Total loss of each point [N]."""
-    supported: NDArray[np.bool_]
-    """Whether a point [N] lies on the lower convex hull of these points."""
-    gap: NDArray[np.float64]
-    """Proven relative gap of each point [N]; zero for the whole frontier."""
-    choices: NDArray[np.int64]
-    """Format of each unit in each point [N, L]; -1 for excluded units."""
-    seconds: float
-
-    def choice(self, point: int) -> NDArray[np.int64]:
-        """Format of each unit [L] in one point."""
-        row: NDArray[np.int64] = self.choices[point]
-        return row
-
-    def __len__(self) -> int:
-        return len(self.cost)
-
-
-def frontier(
-    loss: ArrayLike,
-    cost: ArrayLike,
-    *,
-    groups: Groups | None = None,
-    allowed: ArrayLike | None = None,
-    budgets: Sequence[float] | None = None,
-    time_limit: float | None = None,
-    node_limit: int | None = None,
-) -> Frontier:
-    """Every Pareto point of one cost against the loss, or the best choice for each of a ladder of budgets.
-
-    Without `budgets` no choice beats any point in both cost and loss, and every such pair of values is there.
-    With `budgets` there is one point for each, in their order, from one set of reductions.
-
-    Raises:
-        InfeasibleError: a budget of the ladder fits nothing.
-        TableError: a table has a wrong shape or number, or a limit ended the whole frontier early.
-
-    >>> points = frontier([[3.0, 0.5, 0.25], [9.0, 1.0, 0.25]], [[2, 4, 8], [2, 4, 8]])
-    >>> points.cost.tolist(), points.loss.tolist()
-    ([4.0, 6.0, 8.0, 12.0, 16.0], [12.0, 4.0, 1.5, 0.75, 0.5])
-    """
-    started = time.perf_counter()
-    problem = Problem.build(loss, {"cost": cost}, groups=groups, allowed=allowed)
-    tables = (problem.allowed, problem.groups, time_limit, node_limit)
-    if budgets is None:
-        chosen, losses, supported, complete = _core.knapsack_frontier(
-            problem.loss, problem.pair("cost", math.inf), *tables
-        )
-        if not complete:
-            raise TableError(
-                "the frontier has more points than the limit allows",
-                hint="pass budgets=[...] for a ladder, or raise node_limit",
-            )
-        gaps = np.zeros(len(losses))
-        choices = chosen.astype(np.int64)
-    else:
-        integer = problem.costs["cost"].dtype == np.int64
-        rungs = [limit("cost", budget, integer=integer) for budget in budgets]
-        found = _core.knapsack_ladder(problem.loss, problem.pair("cost", math.inf), rungs, *tables)
-        choices, losses, gaps = _ladder(problem, budgets, found)
-        supported = np.zeros(len(losses), np.bool_)
-    totals = np.array([problem.used("cost", choice) for choice in choices], np.float64)
-    if budgets is not None:
-        supported = _on_hull(totals, losses)
-    return Frontier(totals, losses, supported, gaps, choices, time.perf_counter() - started)
-
-
-def _gap(problem: Problem, choice: NDArray[np.int64], value: float, bound: float) -> float:
+def relative_gap(problem: Problem, choice: NDArray[np.int64], value: float, bound: float) -> float:
+    """Distance of value and bound over the sum of the absolute chosen losses."""
     if value <= bound:
         return 0.0
     chosen = problem.loss[np.arange(len(choice)), np.maximum(choice, 0)]
     scale = math.fsum(np.abs(chosen))
     return (value - bound) / scale if scale > 0 else math.inf
-
-
-def _ladder(
-    problem: Problem, budgets: Sequence[float], found: list[tuple[NDArray[np.uint32], float] | None]
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    n_units = len(problem.loss)
-    choices = np.empty((len(found), n_units), np.int64)
-    losses, gaps = np.empty(len(found)), np.empty(len(found))
-    for at, (rung, budget) in enumerate(zip(found, budgets, strict=True)):
-        if rung is None:
-            raise InfeasibleError(
-                f"no plan fits a budget of {budget:,}; the smallest is {problem.smallest('cost'):,}",
-                smallest={"cost": problem.smallest("cost")},
-            )
-        choices[at] = rung[0]
-        losses[at] = math.fsum(problem.loss[np.arange(n_units), choices[at]])
-        gaps[at] = _gap(problem, choices[at], losses[at], losses[at] - rung[1])
-    return choices, losses, gaps
-
-
-def _on_hull(cost: NDArray[np.float64], loss: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each point lies on the lower convex hull of all, from the cheapest to the least loss."""
-    order = np.lexsort((loss, cost))
-    hull: list[int] = []
-    for at in order:
-        if hull and loss[at] >= loss[hull[-1]]:
-            continue
-        while len(hull) > 1:
-            a, b = hull[-2], hull[-1]
-            if (loss[a] - loss[b]) * (cost[at] - cost[a]) < (loss[a] - loss[at]) * (cost[b] - cost[a]):
-                hull.pop()
-            else:
-                break
-        hull.append(int(at))
-    marked = {(cost[at], loss[at]) for at in hull}
-    return np.array([(c, value) in marked for c, value in zip(cost, loss, strict=True)], np.bool_)

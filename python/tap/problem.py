@@ -96,6 +96,14 @@ class Problem:
         chosen = table[np.arange(len(table)), np.maximum(choice, 0)]
         return sum(int(value) for value in chosen) if table.dtype == np.int64 else math.fsum(chosen)
 
+    def value(self, choice: NDArray[np.int64]) -> float:
+        """Total loss of a choice [L]."""
+        return math.fsum(self.loss[np.arange(len(choice)), np.maximum(choice, 0)])
+
+    def shown(self, choice: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """A choice of the core as the caller sees it: -1 for excluded units."""
+        return np.where(self.taking_part, choice.astype(np.int64), -1)
+
     def infeasible(self, budgets: Mapping[str, float]) -> InfeasibleError:
         """The error that says how far each budget is from what can be reached."""
         smallest = {name: self.smallest(name) for name in budgets}

@@ -301,8 +301,7 @@ impl Expansion {
 
     fn write_best(&self, reduced: &Reduced, relaxed: &mut Relaxation) {
         let mut place = |item: u32| {
-            let class = reduced.start.partition_point(|&first| first <= item) - 1;
-            relaxed.base[class] = item;
+            relaxed.base[reduced.class_of(item)] = item;
         };
         self.best.single.into_iter().flatten().for_each(&mut place);
         let mut trace = self.best.trace;

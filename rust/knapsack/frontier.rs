@@ -1,36 +1,55 @@
 //! Every Pareto point of one cost against the loss, or a ladder of budgets, from one set of tables.
 //!
-//! All points: dynamic programming over the classes. The states after a class are the choices of the classes so
-//! far that no other beats in both cost and loss; a class of F items merges F shifted copies of them.
+//! Hull edges by falling slope lead from one supported point to the next; the points between two neighbours are
+//! found by `interval`. A point is kept as its number of edges and its moves away from there, so that its
+//! choice is written only when somebody asks for it.
 
 use super::input::{Constraint, Input, KnapsackError};
-use super::one::OneBudget;
-use super::outcome::{Limits, Meter, exact_sum};
+use super::interval::{Interval, Span};
+use super::one::{Budget, OneBudget};
+use super::outcome::{Limits, Meter};
 use super::problem::Classes;
-use super::reduce::Reduced;
+use super::reduce::{Edge, Reduced};
+use super::totals::Totals;
 
 /// Pareto points by rising cost and falling loss.
 #[derive(Clone, Debug, Default)]
 pub struct Frontier {
-    /// Format of every unit, point after point `[points * units]`.
-    pub choice: Vec<u32>,
-    /// Loss of each point, summed from the raw losses.
+    /// Cost of each point, exact before its last rounding.
+    pub cost: Vec<f64>,
+    /// Loss of each point, up to rounding.
     pub loss: Vec<f64>,
     /// Whether the point lies on the lower convex hull: some price makes it the best choice.
     pub supported: Vec<bool>,
     /// Whether every Pareto point is there; false when a limit ended the work, which leaves no points.
     pub complete: bool,
+    /// Hull edges taken by each point.
+    taken: Vec<u32>,
+    /// Where the moves of each point start; one longer than the number of points.
+    start: Vec<u32>,
+    /// Reduced items.
+    moves: Vec<u32>,
+    reduced: Reduced,
+    classes: Classes,
+    units: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct State {
-    cost: i64,
-    loss: f64,
-    trace: u32,
+impl Frontier {
+    /// Format of every unit `[units]` in a point; nothing when there is no such point.
+    pub fn choice(&self, point: usize) -> Option<Vec<u32>> {
+        let (&taken, &from, &to) =
+            (self.taken.get(point)?, self.start.get(point)?, self.start.get(point + 1)?);
+        let mut items = self.reduced.start[..self.reduced.len()].to_vec();
+        let edges = self.reduced.edges[..taken as usize].iter().map(|edge| (edge.class, edge.to));
+        let moves = &self.moves[from as usize..to as usize];
+        let moves = moves.iter().map(|&item| (self.reduced.class_of(item) as u32, item));
+        edges.chain(moves).for_each(|(class, item)| items[class as usize] = item);
+        items.iter_mut().for_each(|item| *item = self.reduced.item[*item as usize]);
+        let mut choice = vec![0; self.units];
+        self.classes.spread(&items, &mut choice);
+        Some(choice)
+    }
 }
-
-/// One step of a trace: where it came from and the reduced item taken.
-type Step = (u32, u32);
 
 /// All Pareto points of the first constraint of `input`, whose budget is not used.
 pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackError> {
@@ -38,33 +57,57 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
     let classes = Classes::build(&Input { constraints: &first, ..*input })?;
     let mut reduced = Reduced::default();
     reduced.fill(&classes);
+    reduced.edges.sort_unstable_by(|a, b| b.slope.total_cmp(&a.slope).then(a.to.cmp(&b.to)));
+    let mut frontier = Frontier { units: input.units, start: vec![0], ..Frontier::default() };
+    let mut totals = Totals::new(input, &classes, &reduced);
     let mut meter = Meter::new(limits);
-    let (mut now, mut next) = (vec![State { cost: 0, loss: 0.0, trace: 0 }], Vec::new());
-    let mut steps: Vec<Step> = vec![(0, 0)];
-    for class in 0..reduced.len() {
-        if merge(&reduced, class, &now, &mut next, &mut steps, &mut meter) {
+    let mut interval = Interval::default();
+    let mut taken = 0;
+    while let Some(edges) = steepest(&reduced.edges[taken..]) {
+        let span = Span {
+            edges,
+            price: edges[0].slope,
+            cost: edges.iter().map(|edge| edge.cost).sum(),
+            loss: edges.iter().map(|edge| -edge.slope * edge.cost as f64).sum(),
+        };
+        if interval.search(&reduced, totals.items(), &span, &mut meter) {
             return Ok(Frontier::default());
         }
-        std::mem::swap(&mut now, &mut next);
-    }
-    let supported = lower_hull(&now);
-    let mut frontier = Frontier { supported, complete: true, ..Frontier::default() };
-    let mut items = vec![0; reduced.len()];
-    let mut choice = vec![0; input.units];
-    for state in &now {
-        let mut trace = state.trace as usize;
-        for item in items.iter_mut().rev() {
-            let (before, reduced_item) = steps[trace];
-            *item = reduced.item[reduced_item as usize];
-            trace = before as usize;
+
+        for point in interval.points(&span) {
+            interval.write_moves(point, &mut frontier.moves);
+            frontier.add(taken, totals.with(point.cost, point.loss));
         }
-        classes.spread(&items, &mut choice);
-        frontier.choice.extend_from_slice(&choice);
-        let losses =
-            choice.iter().enumerate().map(|(unit, &f)| input.loss[unit * input.formats + f as usize]);
-        frontier.loss.push(exact_sum(losses));
+        let passed = edges.len();
+        reduced.edges[taken..taken + passed].iter().for_each(|edge| totals.take(edge.class, edge.to));
+        taken += passed;
     }
+    frontier.add(taken, totals.with(0, 0.0));
+    frontier.supported = lower_hull(&frontier.cost, &frontier.loss);
+    frontier.complete = true;
+    (frontier.reduced, frontier.classes) = (reduced, classes);
     Ok(frontier)
+}
+
+/// The first of the edges by falling slope, and those as steep up to rounding.
+fn steepest(edges: &[Edge]) -> Option<&[Edge]> {
+    let least = edges.first()?.slope * (1.0 - 1e-12);
+    Some(&edges[..edges.iter().take_while(|edge| edge.slope >= least).count().max(1)])
+}
+
+impl Frontier {
+    /// Adds the point whose moves were written last, unless it loses no less than the one before.
+    fn add(&mut self, taken: usize, (cost, loss): (f64, f64)) {
+        let from = self.start.last().copied().unwrap_or(0) as usize;
+        if self.loss.last().is_some_and(|&least| loss >= least) {
+            self.moves.truncate(from);
+            return;
+        }
+        self.cost.push(cost);
+        self.loss.push(loss);
+        self.taken.push(taken as u32);
+        self.start.push(self.moves.len() as u32);
+    }
 }
 
 /// Solves the first constraint at each budget in turn, sharing the reductions; `None` where nothing fits. The
@@ -77,25 +120,12 @@ pub fn ladder(
     let first: Vec<Constraint> = input.constraints.iter().take(1).copied().collect();
     let mut solver = OneBudget::new(Classes::build(&Input { constraints: &first, ..*input })?);
     let rung = |&budget: &Budget| {
-        let left = match budget {
-            Budget::Integer(budget) => solver.classes().left_of(0, budget),
-            Budget::Real(budget) => solver.classes().left_of_real(0, budget),
-        };
-        let solved = solver.solve_left(left, limits)?;
+        let solved = solver.solve_for(budget, limits)?;
         let mut choice = vec![0; input.units];
         solver.write_choice(&mut choice);
         Some(Rung { choice, distance: solved.distance })
     };
     Ok(budgets.iter().map(rung).collect())
-}
-
-/// A budget in the costs of the input.
-#[derive(Clone, Copy, Debug)]
-pub enum Budget {
-    /// Exact.
-    Integer(i128),
-    /// Rounded down to the grid of the costs, with `BUDGET_SLACK` where these are real.
-    Real(f64),
 }
 
 /// The answer at one budget of a ladder.
@@ -107,56 +137,11 @@ pub struct Rung {
     pub distance: f64,
 }
 
-/// Merges the items of one class into the states; true when a limit is passed.
-fn merge(
-    reduced: &Reduced,
-    class: usize,
-    now: &[State],
-    next: &mut Vec<State>,
-    steps: &mut Vec<Step>,
-    meter: &mut Meter,
-) -> bool {
-    let items = reduced.items_of(class);
-    let first = items.start;
-    let mut heads = vec![0usize; items.len()];
-    next.clear();
-    let mut least = f64::INFINITY;
-    loop {
-        let mut pick: Option<(i64, usize)> = None;
-        for (source, &head) in heads.iter().enumerate() {
-            if let Some(state) = now.get(head) {
-                let cost = state.cost + reduced.cost[first + source];
-                if pick.is_none_or(|(cheapest, _)| cost < cheapest) {
-                    pick = Some((cost, source));
-                }
-            }
-        }
-        let Some((cost, source)) = pick else { return false };
-        let state = now[heads[source]];
-        heads[source] += 1;
-        let loss = state.loss + reduced.loss[first + source];
-        if loss >= least {
-            continue;
-        }
-        least = loss;
-        steps.push((state.trace, (first + source) as u32));
-        let new = State { cost, loss, trace: steps.len() as u32 - 1 };
-        match next.last_mut() {
-            Some(last) if last.cost == cost => *last = new,
-            _ => next.push(new),
-        }
-        if meter.spend(1) {
-            return true;
-        }
-    }
-}
-
-/// Marks the states on the lower convex hull, corners and points on its edges alike.
-fn lower_hull(states: &[State]) -> Vec<bool> {
-    let slope =
-        |a: usize, b: usize| (states[a].loss - states[b].loss) / (states[b].cost - states[a].cost) as f64;
+/// Marks the points on the lower convex hull, corners and points on its edges alike.
+fn lower_hull(cost: &[f64], loss: &[f64]) -> Vec<bool> {
+    let slope = |a: usize, b: usize| (loss[a] - loss[b]) / (cost[b] - cost[a]);
     let mut hull: Vec<usize> = Vec::new();
-    for at in 0..states.len() {
+    for at in 0..cost.len() {
         while let [.., a, b] = hull[..] {
             if slope(a, b) < slope(a, at) {
                 hull.pop();
@@ -166,7 +151,7 @@ fn lower_hull(states: &[State]) -> Vec<bool> {
         }
         hull.push(at);
     }
-    let mut supported = vec![false; states.len()];
+    let mut supported = vec![false; cost.len()];
     hull.into_iter().for_each(|at| supported[at] = true);
     supported
 }

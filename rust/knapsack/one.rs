@@ -36,6 +36,15 @@ pub struct OneBudget {
     pub thrifty: bool,
 }
 
+/// A budget in the costs of the input.
+#[derive(Clone, Copy, Debug)]
+pub enum Budget {
+    /// Exact.
+    Integer(i128),
+    /// Rounded down to the grid of the costs, with `BUDGET_SLACK` where these are real.
+    Real(f64),
+}
+
 /// What `solve_at` proved; the choice itself is read with `write_choice` or `items`.
 #[derive(Clone, Copy, Debug)]
 pub struct Solved {
@@ -78,6 +87,15 @@ impl OneBudget {
     /// Solves at another budget, in the (integer) costs of the input; `None` when nothing fits.
     pub fn solve_at(&mut self, budget: i64, limits: &Limits) -> Option<Solved> {
         self.solve_left(self.classes.left_of(0, i128::from(budget)), limits)
+    }
+
+    /// Solves at another budget of either kind; `None` when nothing fits.
+    pub fn solve_for(&mut self, budget: Budget, limits: &Limits) -> Option<Solved> {
+        let left = match budget {
+            Budget::Integer(budget) => self.classes.left_of(0, budget),
+            Budget::Real(budget) => self.classes.left_of_real(0, budget),
+        };
+        self.solve_left(left, limits)
     }
 
     /// Solves at what is left of the budget, in grid steps, once every class takes its cheapest item.

@@ -97,13 +97,37 @@ impl Meter {
     }
 }
 
-/// Sum with one correction term (Neumaier), so that the order of the units hardly matters.
-pub fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut sum, mut lost) = (0.0f64, 0.0f64);
-    for value in values {
-        let next = sum + value;
-        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
-        sum = next;
+/// A sum with one correction term (Neumaier), so that the order of the units hardly matters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sum {
+    value: f64,
+    lost: f64,
+}
+
+impl Sum {
+    /// Adds one value.
+    #[inline]
+    pub fn add(&mut self, value: f64) {
+        let next = self.value + value;
+        self.lost += if self.value.abs() >= value.abs() {
+            (self.value - next) + value
+        } else {
+            (value - next) + self.value
+        };
+        self.value = next;
     }
-    sum + lost
+
+    /// The sum with one more value.
+    #[inline]
+    pub fn with(mut self, value: f64) -> f64 {
+        self.add(value);
+        self.value + self.lost
+    }
+}
+
+/// Corrected sum of all values.
+pub fn exact_sum(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sum = Sum::default();
+    values.for_each(|value| sum.add(value));
+    sum.with(0.0)
 }

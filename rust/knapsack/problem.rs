@@ -151,6 +151,12 @@ impl Classes {
         self.left_of(k, ((budget + slack) * scale).floor() as i128)
     }
 
+    /// Cost `k`, in the units of the input, of a choice that lies `steps` grid steps above the cheapest items.
+    pub fn total_of(&self, k: usize, steps: i64) -> f64 {
+        let total = self.floor[k] + i128::from(steps) * i128::from(self.divisor[k]);
+        total as f64 / self.real[k].unwrap_or(1.0)
+    }
+
     /// Writes the format of every unit for the given item of every class.
     pub fn spread(&self, items: &[u32], choice: &mut [u32]) {
         for (class, &item) in items.iter().enumerate() {

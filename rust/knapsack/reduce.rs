@@ -76,6 +76,11 @@ impl Reduced {
         self.start[class] as usize..self.start[class + 1] as usize
     }
 
+    /// Class of a reduced item.
+    pub fn class_of(&self, item: u32) -> usize {
+        self.start.partition_point(|&first| first <= item).saturating_sub(1)
+    }
+
     /// Monotone chain over the items of one class; slopes fall strictly as computed.
     fn add_hull(&mut self, class: u32, first: usize) {
         let base = self.edges.len();

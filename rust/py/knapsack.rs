@@ -1,15 +1,16 @@
 //! Binds the allocator: numpy tables in, plain tuples out; a missing solution is an outcome, not an exception.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::knapsack::instances::{Family, Instance};
 use crate::knapsack::{
-    Budget, Constraint, Frontier, Goal, Input, KnapsackError, Limits, Outcome, Rung, Status, frontier,
-    ladder, solve,
+    Budget, Classes, Constraint, Frontier, Goal, Input, KnapsackError, Limits, OneBudget, Outcome, Rung,
+    Solved, Status, frontier, ladder, solve,
 };
 
 impl From<KnapsackError> for PyErr {
@@ -30,6 +31,22 @@ pub enum Cost<'py> {
 pub enum Rungs {
     Integer(Vec<i128>),
     Real(Vec<f64>),
+}
+
+/// A budget in whole or real numbers.
+#[derive(FromPyObject)]
+pub enum OneRung {
+    Integer(i128),
+    Real(f64),
+}
+
+impl From<OneRung> for Budget {
+    fn from(rung: OneRung) -> Self {
+        match rung {
+            OneRung::Integer(budget) => Self::Integer(budget),
+            OneRung::Real(budget) => Self::Real(budget),
+        }
+    }
 }
 
 impl Cost<'_> {
@@ -93,28 +110,108 @@ pub fn knapsack<'py>(
     }
 }
 
-type Points<'py> = (Bound<'py, PyArray2<u32>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<bool>>, bool);
+/// All Pareto points of one cost; a choice is written when it is asked for.
+#[pyclass(frozen, module = "tap._core")]
+pub struct ParetoPoints {
+    points: Frontier,
+}
 
-/// All Pareto points of one cost: (choice[N, L], loss[N], supported[N], complete).
-#[pyfunction]
-#[pyo3(signature = (loss, cost, allowed, groups, time_limit, node_limit))]
-pub fn knapsack_frontier<'py>(
-    py: Python<'py>,
-    loss: PyReadonlyArray2<'py, f64>,
-    cost: Cost<'py>,
-    allowed: PyReadonlyArray2<'py, bool>,
-    groups: PyReadonlyArray1<'py, u32>,
-    time_limit: Option<f64>,
-    node_limit: Option<u64>,
-) -> PyResult<Points<'py>> {
-    let constraints = [cost.constraint()?];
-    let [units, formats] = [loss.shape()[0], loss.shape()[1]];
-    let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
-    let input = Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
-    let limits = limits(time_limit, node_limit);
-    let Frontier { choice, loss, supported, complete } = py.detach(|| frontier(&input, &limits))?;
-    let choice = PyArray1::from_vec(py, choice).reshape([loss.len(), units])?;
-    Ok((choice, PyArray1::from_vec(py, loss), PyArray1::from_vec(py, supported), complete))
+#[pymethods]
+impl ParetoPoints {
+    #[new]
+    #[pyo3(signature = (loss, cost, allowed, groups, time_limit, node_limit))]
+    fn new(
+        py: Python<'_>,
+        loss: PyReadonlyArray2<'_, f64>,
+        cost: Cost<'_>,
+        allowed: PyReadonlyArray2<'_, bool>,
+        groups: PyReadonlyArray1<'_, u32>,
+        time_limit: Option<f64>,
+        node_limit: Option<u64>,
+    ) -> PyResult<Self> {
+        let constraints = [cost.constraint()?];
+        let [units, formats] = [loss.shape()[0], loss.shape()[1]];
+        let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
+        let input =
+            Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
+        let limits = limits(time_limit, node_limit);
+        Ok(Self { points: py.detach(|| frontier(&input, &limits))? })
+    }
+
+    #[getter]
+    fn complete(&self) -> bool {
+        self.points.complete
+    }
+
+    #[getter]
+    fn cost<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, &self.points.cost)
+    }
+
+    #[getter]
+    fn loss<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, &self.points.loss)
+    }
+
+    #[getter]
+    fn supported<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<bool>> {
+        PyArray1::from_slice(py, &self.points.supported)
+    }
+
+    fn choice<'py>(&self, py: Python<'py>, point: usize) -> PyResult<Bound<'py, PyArray1<u32>>> {
+        let choice = self.points.choice(point).ok_or_else(|| PyIndexError::new_err("no such point"))?;
+        Ok(PyArray1::from_vec(py, choice))
+    }
+}
+
+/// One budget with its reductions, solved as often as wanted.
+#[pyclass(frozen, module = "tap._core")]
+pub struct KeptKnapsack {
+    solver: Mutex<OneBudget>,
+    units: usize,
+}
+
+#[pymethods]
+impl KeptKnapsack {
+    #[new]
+    fn new(
+        loss: PyReadonlyArray2<'_, f64>,
+        cost: Cost<'_>,
+        allowed: PyReadonlyArray2<'_, bool>,
+        groups: PyReadonlyArray1<'_, u32>,
+        lexicographic: bool,
+    ) -> PyResult<Self> {
+        let constraints = [cost.constraint()?];
+        let [units, formats] = [loss.shape()[0], loss.shape()[1]];
+        let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
+        let input =
+            Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
+        let mut solver = OneBudget::new(Classes::build(&input)?);
+        solver.thrifty = lexicographic;
+        Ok(Self { solver: Mutex::new(solver), units })
+    }
+
+    /// (choice, objective minus bound, price, nodes, optimal), or None when nothing fits.
+    #[allow(clippy::type_complexity)]
+    fn solve<'py>(
+        &self,
+        py: Python<'py>,
+        budget: OneRung,
+        time_limit: Option<f64>,
+        node_limit: Option<u64>,
+    ) -> Option<(Bound<'py, PyArray1<u32>>, f64, f64, u64, bool)> {
+        let limits = limits(time_limit, node_limit);
+        let budget = budget.into();
+        let (choice, solved) = py.detach(|| {
+            let mut solver = self.solver.lock().unwrap_or_else(PoisonError::into_inner);
+            let solved = solver.solve_for(budget, &limits)?;
+            let mut choice = vec![0; self.units];
+            solver.write_choice(&mut choice);
+            Some((choice, Solved { price: solved.price / solver.classes().step[0], ..solved }))
+        })?;
+        let choice = PyArray1::from_vec(py, choice);
+        Some((choice, solved.distance, solved.price, solved.nodes, solved.status == Status::Optimal))
+    }
 }
 
 /// Solves at each budget, sharing the reductions: (choice, objective minus bound) or None where nothing fits.

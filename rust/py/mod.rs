@@ -12,7 +12,7 @@ mod _core {
     use super::*;
 
     #[pymodule_export]
-    use super::knapsack::{knapsack, knapsack_frontier, knapsack_instance, knapsack_ladder};
+    use super::knapsack::{KeptKnapsack, ParetoPoints, knapsack, knapsack_instance, knapsack_ladder};
     #[pymodule_export]
     use super::lang::{Program, Table, compile, constants, error_json, input_rows, operators};
     #[pymodule_export]

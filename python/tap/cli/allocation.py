@@ -86,8 +86,8 @@ def frontier(
 
     Example: tap frontier --table table.safetensors --proxy sqnr --points 10
     """
-    from tap.allocate import frontier as solve
     from tap.costs import average_bits
+    from tap.frontier import frontier as solve
 
     base = _solve(["1TB"] if plan is None else None, table, plan, proxy, tie, None)
     sizes = base.costs["bytes"]
