@@ -73,7 +73,6 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
         if interval.search(&reduced, totals.items(), &span, &mut meter) {
             return Ok(Frontier::default());
         }
-
         for point in interval.points(&span) {
             interval.write_moves(point, &mut frontier.moves);
             frontier.add(taken, totals.with(point.cost, point.loss));

@@ -64,9 +64,9 @@ fn limits(time_limit: Option<f64>, node_limit: Option<u64>) -> Limits {
     Limits { time, nodes: node_limit.unwrap_or(Limits::default().nodes) }
 }
 
-type Solved<'py> = (&'static str, Bound<'py, PyArray1<u32>>, f64, f64, Vec<f64>, u64);
+type Answer<'py> = (&'static str, Bound<'py, PyArray1<u32>>, f64, f64, Vec<f64>, u64);
 
-fn solved(py: Python<'_>, outcome: Outcome) -> Solved<'_> {
+fn solved(py: Python<'_>, outcome: Outcome) -> Answer<'_> {
     let status = match outcome.status {
         Status::Optimal => "optimal",
         Status::Feasible => "feasible",
@@ -90,7 +90,7 @@ pub fn knapsack<'py>(
     goal: &str,
     time_limit: Option<f64>,
     node_limit: Option<u64>,
-) -> PyResult<Solved<'py>> {
+) -> PyResult<Answer<'py>> {
     let constraints = costs.iter().map(Cost::constraint).collect::<PyResult<Vec<_>>>()?;
     let [units, formats] = [loss.shape()[0], loss.shape()[1]];
     let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
@@ -207,7 +207,8 @@ impl KeptKnapsack {
             let solved = solver.solve_for(budget, &limits)?;
             let mut choice = vec![0; self.units];
             solver.write_choice(&mut choice);
-            Some((choice, Solved { price: solved.price / solver.classes().step[0], ..solved }))
+            let step = solver.classes().step.first().copied().unwrap_or(1.0);
+            Some((choice, Solved { price: solved.price / step, ..solved }))
         })?;
         let choice = PyArray1::from_vec(py, choice);
         Some((choice, solved.distance, solved.price, solved.nodes, solved.status == Status::Optimal))
