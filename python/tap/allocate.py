@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tap import _core
-from tap.errors import InfeasibleError, TableError
+from tap.errors import TableError
 from tap.problem import Groups, Problem
 
 Status = Literal["optimal", "feasible", "limit"]

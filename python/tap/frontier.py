@@ -1,4 +1,4 @@
-"""Every best trade of one cost against the loss: the whole frontier, or the best choice at each of many budgets."""
+"""Every best trade of one cost against the loss: the whole frontier, or the best choice at many budgets."""
 
 from __future__ import annotations
 
