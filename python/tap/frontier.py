@@ -199,7 +199,8 @@ def _ladder(
         gaps[at] = relative_gap(problem, choices[at], losses[at], losses[at] - rung[1])
 
     def row(point: int) -> NDArray[np.int64]:
-        return choices[point].copy()
+        line: NDArray[np.int64] = choices[point].copy()
+        return line
 
     seconds = time.perf_counter() - started
     return Frontier(costs, losses, _on_hull(costs, losses), gaps, seconds, row)
