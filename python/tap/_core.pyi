@@ -148,10 +148,12 @@ def knapsack(
     goal: str,
     time_limit: float | None,
     node_limit: int | None,
+    pairs: tuple[NDArray[np.uint32], NDArray[np.float64]] | None = None,
 ) -> tuple[str, NDArray[np.uint32], float, float, list[float], int]:
     """Solves one problem: (status, choice, objective, bound, prices, nodes).
 
-    With status "infeasible" the smallest achievable costs stand in the place of the prices.
+    `pairs` are rows (unit, format, unit, format) [N, 4] and the value [N] of each, added to the loss when both are
+    chosen; the goal is then the sum. With status "infeasible" the smallest achievable costs stand in the place of the prices.
     """
 
 @final

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tap import _core
 from tap.errors import TableError
-from tap.problem import Groups, Problem
+from tap.problem import Groups, Interactions, Pairs, Problem
 
 Status = Literal["optimal", "feasible", "limit"]
 Objective = Literal["sum", "max", "lexicographic"]
@@ -35,7 +35,7 @@ class Allocation:
     bound: float
     """No choice that fits the budgets has a smaller objective; rounding is allowed for."""
     gap: float
-    """(objective - bound) / sum of the absolute chosen losses."""
+    """(objective - bound) / sum of the absolute chosen losses and interactions."""
     status: Status
     """`optimal`: proven, up to rounding. `feasible`: a limit ended the search, and `gap` says how much better
     a choice may be. `limit`: a limit ended it before any choice was found, which proves nothing."""
@@ -61,6 +61,7 @@ def allocate(
     forbidden: Iterable[tuple[int, int]] = (),
     excluded: Iterable[int] = (),
     weights: ArrayLike | None = None,
+    interactions: Interactions | None = None,
     objective: Objective = "sum",
     top_k: int = 1,
     min_different: int = 1,
@@ -82,8 +83,10 @@ def allocate(
         forbidden: (unit, format) pairs.
         excluded: units that take no part: no loss, no cost, choice -1.
         weights: factors [L] of the losses.
-        objective: "sum"; "lexicographic", with one budget: among equal sums the smallest cost; or
-            "max": the worst unit loses least, and among these choices the summed loss is least.
+        interactions: {((unit, format), (other unit, format)): value}, added to the loss when both are chosen;
+            any sign, weights do not change them. For tens of units: the search is a branch and bound.
+        objective: "sum"; "lexicographic": among equal sums the smallest total of the first budgeted cost,
+            then of the second, and so on; or "max": the worst unit loses least, and among these choices the summed loss is least.
         top_k: how many plans; the others are `alternatives`, each the best that differs from all before it.
         min_different: in how many units at least.
         time_limit: seconds; the answer then depends on the machine, its status stays true.
@@ -115,9 +118,12 @@ def allocate(
             raise TableError(f"budget '{name}' has no cost of that name", hint=f"costs: {', '.join(costs)}")
     if objective not in ("sum", "max", "lexicographic"):
         raise TableError(f"unknown objective '{objective}'", hint="sum, max or lexicographic")
-    if objective == "lexicographic" and len(budgets) != 1:
-        raise TableError("the objective 'lexicographic' needs exactly one budget")
-    solver = _Solver(problem, budgets, objective, Clock(time_limit), node_limit)
+    if objective == "lexicographic" and not budgets:
+        raise TableError("the objective 'lexicographic' needs a budget: its cost breaks ties")
+    if interactions and objective != "sum":
+        raise TableError(f"interactions go with the objective 'sum', not '{objective}'")
+    pairs = problem.pairs(interactions) if interactions else None
+    solver = _Solver(problem, budgets, objective, Clock(time_limit), node_limit, pairs)
     if objective == "max":
         if top_k != 1:
             raise TableError("top_k needs the objective 'sum' or 'lexicographic'")
@@ -151,12 +157,15 @@ class _Solver:
     objective: Objective
     clock: Clock
     node_limit: int | None
+    pairs: Pairs | None
 
     def best(self, top_k: int, min_different: int) -> Allocation:
         """The best choice, with `top_k` - 1 alternatives that differ enough from it and from each other."""
         first = self.solve(self.problem.allowed, [])
         if first is None:
             raise self.problem.infeasible(self.budgets)
+        if top_k == 1:
+            return first
         plans, apart = [first], []
         room = int(self.problem.taking_part.sum()) - max(min_different, 1)
         while len(plans) < top_k and plans[-1].status != "limit":
@@ -213,7 +222,14 @@ class _Solver:
         pairs = [problem.pair(name, budget) for name, budget in self.budgets.items()]
         goal = "lexicographic" if self.objective == "lexicographic" else "sum"
         status, chosen, value, bound, prices, nodes = _core.knapsack(
-            problem.loss, [*pairs, *extra], allowed, problem.groups, goal, self.clock.left, self.node_limit
+            problem.loss,
+            [*pairs, *extra],
+            allowed,
+            problem.groups,
+            goal,
+            self.clock.left,
+            self.node_limit,
+            self.pairs,
         )
         if status == "infeasible":
             return None
@@ -224,7 +240,7 @@ class _Solver:
             choice=choice,
             objective=value,
             bound=bound,
-            gap=relative_gap(problem, choice, value, bound),
+            gap=relative_gap(problem, choice, value, bound, self.pairs),
             status=status,  # type: ignore[arg-type]
             used={name: problem.used(name, choice) for name in problem.costs},
             prices=dict(zip(self.budgets, prices, strict=False)),
@@ -241,10 +257,15 @@ class _Solver:
         )
 
 
-def relative_gap(problem: Problem, choice: NDArray[np.int64], value: float, bound: float) -> float:
-    """Distance of value and bound over the sum of the absolute chosen losses."""
+def relative_gap(
+    problem: Problem, choice: NDArray[np.int64], value: float, bound: float, pairs: Pairs | None = None
+) -> float:
+    """Distance of value and bound over the sum of the absolute chosen losses and interactions."""
     if value <= bound:
         return 0.0
     chosen = problem.loss[np.arange(len(choice)), np.maximum(choice, 0)]
-    scale = math.fsum(np.abs(chosen))
+    scale = float(np.abs(chosen).sum())
+    if pairs is not None:
+        (left, f, right, g), values = pairs[0].T, pairs[1]
+        scale += float(np.abs(values[(choice[left] == f) & (choice[right] == g)]).sum())
     return (value - bound) / scale if scale > 0 else math.inf

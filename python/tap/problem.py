@@ -14,9 +14,14 @@ from tap.errors import BudgetError, InfeasibleError, TableError
 
 Cost = NDArray[np.int64] | NDArray[np.float64]
 Groups = Sequence[int] | Sequence[Sequence[int]] | NDArray[Any]
+Interactions = Mapping[tuple[tuple[int, int], tuple[int, int]], float]
+"""((unit, format), (other unit, format)) to what is added to the loss when both are chosen."""
+Pairs = tuple[NDArray[np.uint32], NDArray[np.float64]]
+"""Interactions as the solver takes them: rows (unit, format, unit, format) [N, 4] and values [N]."""
 
 _EXACT = 2.0**53
 _UNLIMITED = 1 << 100
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +62,7 @@ class Problem:
         matters = mask & taking_part[:, None]
         if weights is not None:
             losses = losses * _weights(weights, len(losses))[:, None]
-        losses = np.ascontiguousarray(np.where(matters, losses, 0.0))
+        losses = np.ascontiguousarray(losses if matters.all() else np.where(matters, losses, 0.0))
         _check("loss", losses, signed=True)
         tables = {name: _cost(name, cost, matters) for name, cost in costs.items()}
         return Problem(losses, tables, mask, _groups(groups, taking_part), taking_part)
@@ -94,7 +99,9 @@ class Problem:
         """Total of a cost under a choice [L]; an `int` for integer costs."""
         table = self.costs[name]
         chosen = table[np.arange(len(table)), np.maximum(choice, 0)]
-        return sum(int(value) for value in chosen) if table.dtype == np.int64 else math.fsum(chosen)
+        if table.dtype != np.int64:
+            return math.fsum(chosen)
+        return int(chosen.sum()) if len(chosen) * int(chosen.max()) <= _LARGEST else sum(chosen.tolist())
 
     def value(self, choice: NDArray[np.int64]) -> float:
         """Total loss of a choice [L]."""
@@ -102,14 +109,40 @@ class Problem:
 
     def shown(self, choice: NDArray[np.uint32]) -> NDArray[np.int64]:
         """A choice of the core as the caller sees it: -1 for excluded units."""
-        return np.where(self.taking_part, choice.astype(np.int64), -1)
+        shown = choice.astype(np.int64)
+        shown[~self.taking_part] = -1
+        return shown
+
+    def pairs(self, interactions: Interactions) -> Pairs:
+        """The interactions between units that take part, checked."""
+        n_units, n_formats = self.loss.shape
+        cells, values = [], []
+        for key, value in interactions.items():
+            try:
+                (left, f), (right, g) = key
+            except (TypeError, ValueError):
+                raise TableError(f"interaction {key!r} is not ((unit, format), (unit, format))") from None
+            row = (
+                *(_unit(left, n_units), _unit(f, n_formats, "format")),
+                *(_unit(right, n_units), _unit(g, n_formats, "format")),
+            )
+            if left == right:
+                raise TableError(f"interaction {key!r} names one unit twice", hint="add it to the loss")
+            if not math.isfinite(value):
+                raise TableError(f"the interaction {key!r} is {value}, not finite")
+            if self.taking_part[left] and self.taking_part[right]:
+                cells.append(row)
+                values.append(value)
+        return np.array(cells, np.uint32).reshape(-1, 4), np.array(values, np.float64)
 
     def infeasible(self, budgets: Mapping[str, float]) -> InfeasibleError:
         """The error that says how far each budget is from what can be reached."""
         smallest = {name: self.smallest(name) for name in budgets}
         over = [name for name, least in smallest.items() if least > budgets[name]]
         if over:
-            parts = [f"{name} needs at least {smallest[name]:,} of {budgets[name]:,}" for name in over]
+            parts = [
+                f"{name} needs at least {smallest[name]:,.10g} of {budgets[name]:,.10g}" for name in over
+            ]
             message = f"no plan fits the budgets: {'; '.join(parts)}"
         else:
             message = f"each budget can be met alone, but not all together: {', '.join(budgets)}"
@@ -137,8 +170,12 @@ def _floats(name: str, table: ArrayLike) -> NDArray[np.float64]:
 
 
 def _check(name: str, table: Cost, *, signed: bool) -> None:
-    bad = ~np.isfinite(table) if signed else ~np.isfinite(table) | (table < 0)
-    if bad.any():
+    if signed or table.dtype != np.int64:
+        good = np.isfinite(table).all() and (signed or table.min(initial=0.0) >= 0)
+    else:
+        good = table.min(initial=0) >= 0
+    if not good:
+        bad = ~np.isfinite(table) if signed else ~np.isfinite(table) | (table < 0)
         unit, column = np.argwhere(bad)[0]
         value, what = table[unit, column], "finite" if signed else "a finite number of at least 0"
         raise TableError(f"{name} of unit {unit} in format {column} is {value}, not {what}")
@@ -152,7 +189,7 @@ def _cost(name: str, cost: ArrayLike, matters: NDArray[np.bool_]) -> Cost:
     if table.dtype.kind in "iu":
         if table.size and int(table.max()) > np.iinfo(np.int64).max:
             raise TableError(f"cost '{name}' has numbers beyond 64 bits")
-        whole = np.where(matters, table, 0).astype(np.int64)
+        whole = (table if matters.all() else np.where(matters, table, 0)).astype(np.int64)
         _check(f"cost '{name}'", whole, signed=False)
         return np.ascontiguousarray(whole)
     real = np.where(matters, _floats(f"cost '{name}'", table), 0.0)
@@ -200,6 +237,8 @@ def _weights(weights: ArrayLike, n_units: int) -> NDArray[np.float64]:
 def _groups(groups: Groups | None, taking_part: NDArray[np.bool_]) -> NDArray[np.uint32]:
     """One label a unit from labels [L] or from lists of tied units; excluded units stand alone."""
     n_units = len(taking_part)
+    if groups is None and taking_part.all():
+        return np.arange(n_units, dtype=np.uint32)
     labels = np.arange(n_units)
     if groups is not None and len(groups) and np.ndim(groups[0]) == 0:
         if len(groups) != n_units:

@@ -1,6 +1,7 @@
 //! One call from raw tables to a certified answer: picks the solver and recomputes what it says.
 
 use super::input::{Constraint, Input, KnapsackError};
+use super::lexicographic::solve_in_order;
 use super::many::solve_classes;
 use super::one::OneBudget;
 use super::outcome::{Limits, Meter, Outcome, Status, exact_sum};
@@ -12,12 +13,15 @@ pub enum Goal {
     /// The sum of the losses.
     #[default]
     Sum,
-    /// The sum of the losses; among equal ones the smallest first cost.
+    /// The sum of the losses; among equal ones the smallest first cost, then the smallest second, and so on.
     Lexicographic,
 }
 
 /// Solves one problem. The objective is summed anew from `input.loss`; the bound covers rounding.
 pub fn solve(input: &Input, goal: Goal, limits: &Limits) -> Result<Outcome, KnapsackError> {
+    if goal == Goal::Lexicographic && input.constraints.len() > 1 {
+        return solve_in_order(input, limits);
+    }
     let mut classes = Classes::build(input)?;
     if classes.budget.iter().any(|&left| left < 0) {
         return Err(KnapsackError::Infeasible { smallest: classes.smallest });

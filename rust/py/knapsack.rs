@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 
 use crate::knapsack::instances::{Family, Instance};
 use crate::knapsack::{
-    Budget, Classes, Constraint, Frontier, Goal, Input, KnapsackError, Limits, OneBudget, Outcome, Rung,
-    Solved, Status, frontier, ladder, solve,
+    Budget, Classes, Constraint, Frontier, Goal, Input, KnapsackError, Limits, OneBudget, Outcome, Pair,
+    Rung, Solved, Status, frontier, ladder, solve, solve_coupled,
 };
 
 impl From<KnapsackError> for PyErr {
@@ -66,7 +66,7 @@ fn limits(time_limit: Option<f64>, node_limit: Option<u64>) -> Limits {
 
 type Answer<'py> = (&'static str, Bound<'py, PyArray1<u32>>, f64, f64, Vec<f64>, u64);
 
-fn solved(py: Python<'_>, outcome: Outcome) -> Answer<'_> {
+fn answer(py: Python<'_>, outcome: Outcome) -> Answer<'_> {
     let status = match outcome.status {
         Status::Optimal => "optimal",
         Status::Feasible => "feasible",
@@ -76,10 +76,16 @@ fn solved(py: Python<'_>, outcome: Outcome) -> Answer<'_> {
     (status, choice, outcome.objective, outcome.bound, outcome.prices, outcome.nodes)
 }
 
+/// Rows (unit, format, unit, format) with the value of each.
+fn couples(cells: &PyReadonlyArray2<'_, u32>, values: &PyReadonlyArray1<'_, f64>) -> PyResult<Vec<Pair>> {
+    let rows = cells.as_slice()?.chunks_exact(4).zip(values.as_slice()?);
+    Ok(rows.map(|(row, &value)| Pair { units: [row[0], row[2]], formats: [row[1], row[3]], value }).collect())
+}
+
 /// Solves one problem: (status, choice, objective, bound, prices, nodes); status "infeasible" has the smallest
 /// achievable costs in the place of the prices.
 #[pyfunction]
-#[pyo3(signature = (loss, costs, allowed, groups, goal, time_limit, node_limit))]
+#[pyo3(signature = (loss, costs, allowed, groups, goal, time_limit, node_limit, pairs=None))]
 #[allow(clippy::too_many_arguments)]
 pub fn knapsack<'py>(
     py: Python<'py>,
@@ -90,6 +96,7 @@ pub fn knapsack<'py>(
     goal: &str,
     time_limit: Option<f64>,
     node_limit: Option<u64>,
+    pairs: Option<(PyReadonlyArray2<'py, u32>, PyReadonlyArray1<'py, f64>)>,
 ) -> PyResult<Answer<'py>> {
     let constraints = costs.iter().map(Cost::constraint).collect::<PyResult<Vec<_>>>()?;
     let [units, formats] = [loss.shape()[0], loss.shape()[1]];
@@ -101,8 +108,13 @@ pub fn knapsack<'py>(
         other => return Err(PyValueError::new_err(format!("unknown goal '{other}'"))),
     };
     let limits = limits(time_limit, node_limit);
-    match py.detach(|| solve(&input, goal, &limits)) {
-        Ok(outcome) => Ok(solved(py, outcome)),
+    let pairs = pairs.map(|(cells, values)| couples(&cells, &values)).transpose()?;
+    let solved = py.detach(|| match &pairs {
+        Some(pairs) => solve_coupled(&input, pairs, &limits),
+        None => solve(&input, goal, &limits),
+    });
+    match solved {
+        Ok(outcome) => Ok(answer(py, outcome)),
         Err(KnapsackError::Infeasible { smallest }) => {
             Ok(("infeasible", PyArray1::from_vec(py, Vec::new()), f64::INFINITY, f64::INFINITY, smallest, 0))
         }
