@@ -142,7 +142,7 @@ def lower_hull(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[int]:
 
 def ladder(plan: Plan) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Size in bytes and total score of the best choice at each of `POINTS` budgets, ties as in the plan."""
-    from tap.allocate import frontier
+    from tap.frontier import frontier
 
     sizes, names = plan.costs["bytes"], [unit.name for unit in plan.units]
     groups = [[names.index(name) for name in group] for group in plan.groups]
