@@ -86,8 +86,8 @@ def allocate(
         interactions: {((unit, format), (other unit, format)): value}, added to the loss when both are chosen;
             any sign, weights do not change them. For tens of units: the search is a branch and bound.
         objective: "sum"; "lexicographic": among equal sums the smallest total of the first budgeted cost,
-            then of the second, and so on; or "max": the worst unit loses least, and among these choices the summed
-            loss is least.
+            then of the second, and so on; or "max": the worst unit loses least, and among these choices
+            the summed loss is least.
         top_k: how many plans; the others are `alternatives`, each the best that differs from all before it.
         min_different: in how many units at least.
         time_limit: seconds; the answer then depends on the machine, its status stays true.
