@@ -153,8 +153,8 @@ def knapsack(
     """Solves one problem: (status, choice, objective, bound, prices, nodes).
 
     `pairs` are rows (unit, format, unit, format) [N, 4] and the value [N] of each, added to the loss when
-    both are chosen. The goal is then the sum. With status "infeasible" the smallest achievable costs stand in the
-    place of the prices.
+    both are chosen. The goal is then the sum. With status "infeasible" the smallest achievable costs stand in
+    the place of the prices.
     """
 
 @final
