@@ -45,6 +45,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "quantize": "puts quantizers into a model",
         "latency": "times layers",
         "demo": "trains nothing, runs the shipped network",
+        "compress": "hands quantized models on",
         "export": "writes weights for one target",
         "bench/data": "makes batches of images and text",
     },
@@ -56,7 +57,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
 NOT_BELOW: dict[str, tuple[str, ...]] = {
     "tap.cli": ("cli", "__main__"),
     "tap.search": ("cli", "search", "demo", "report", "__init__"),
-    "tap.pipeline": ("cli", "search", "bench", "demo", "report", "__init__"),
+    "tap.pipeline": ("cli", "search", "bench", "demo", "report", "compress", "__init__"),
 }
 """Upper floors of the package, and the modules that stand high enough to import them."""
 

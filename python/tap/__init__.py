@@ -19,6 +19,7 @@ _HOME: dict[str, str] = {
     "restore": "tap.quantize",
     "finetune": "tap.finetune",
     "export": "tap.export",
+    "compress": "tap.compress",
     "TapError": "tap.errors",
     "InfeasibleError": "tap.errors",
     "ProxyError": "tap.errors",

@@ -1,4 +1,4 @@
-"""`tap export` and `tap targets`: plans written for the stacks that run them."""
+"""`tap compress`, `tap export` and `tap targets`: plans written for the stacks that run them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from tap import proxies as library
 from tap.cli import options as o
-from tap.cli.console import say, show, show_json
+from tap.cli.console import is_interactive, say, show, show_json
+from tap.cli.plans import summary
 from tap.errors import ExportError
 
 Options = Annotated[
@@ -19,6 +21,7 @@ Options = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
+    app.command()(compress)
     app.command()(export)
     app.command()(targets)
 
@@ -67,6 +70,67 @@ def export(
         )  # fmt: skip
     units = f"; {sum(done.units.values()):,} of them weights of units" if done.units else ""
     say(f"{out}: {done.bytes:,} bytes in {len(done.files)} files{units}", quiet=quiet)
+
+
+def compress(
+    model: o.Model,
+    budget: o.Budgets = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-T", metavar="T", help="A name that tap targets lists.")
+    ] = None,
+    out: o.MaybeOut = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", metavar="DATA", help="Batches; default: text that the model writes."),
+    ] = None,
+    evaluation: Annotated[
+        str | None,
+        typer.Option(
+            "--eval", "-e", metavar="DATA", help="Batches to compare on; default: half of the data."
+        ),
+    ] = None,
+    formats: o.Formats = None,
+    proxy: Annotated[
+        str, typer.Option("--proxy", "-p", metavar="PROXY", help="A named proxy.")
+    ] = library.DEFAULT,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="PATTERN", help="Layers to leave in full precision; repeatable."),
+    ] = None,
+    settings: Options = None,
+    seed: o.Seed = 0,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """From a model to files in one go: collect, score, allocate, quantize, compare, export.
+
+    Example: tap compress hf:NAME --budget 4.25bits --target vllm -o out
+    """
+    from dataclasses import asdict
+
+    from tap.compress import compress as run
+    from tap.stats.sources import load_batches
+
+    found = run(
+        model,
+        load_batches(data) if data else None,
+        budget=budget or ["4.25bits"],
+        target=target,
+        out=out,
+        formats=o.split(formats),
+        proxy=proxy,
+        evaluation=load_batches(evaluation) if evaluation else None,
+        exclude=exclude or (),
+        seed=seed,
+        progress=not quiet and is_interactive(),
+        **_options(settings),
+    )
+    show([asdict(row) for row in found.compared], as_json=as_json, quiet=quiet)
+    if found.left_out:
+        say(f"left in full precision: {', '.join(found.left_out)}", quiet=quiet)
+    say(found.warning or f"gain {found.gain:.3g}, noise {found.noise:.3g}", quiet=quiet)
+    if out is not None:
+        say(f"{out}: {summary(found.plan)}", quiet=quiet)
 
 
 def targets(as_json: o.Json = False) -> None:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from tap.errors import ExportError
 from tap.export import sizes
 from tap.formats import Format
-from tap.formats.base import group_size
 from tap.formats.integer import IntFormat
 from tap.formats.pair import PairFormat, weight_only
 from tap.stats.units import Unit
@@ -69,9 +68,8 @@ class Holds:
             return "groups within the rows of a convolution are not supported"
         if self.block and columns % self.block(weight):
             return f"rows of {columns} weights are not divisible by the block of {self.block(weight)}"
-        size = group_size(columns, weight.group)
-        if weight.group and columns % size and not self.padded:
-            return f"rows of {columns} weights are not divisible by the group of {size}"
+        if weight.group and columns % weight.group and not self.padded:
+            return f"rows of {columns} weights are not divisible by the group of {weight.group}"
         return None
 
     def _blocks(self, unit: Unit, weight: Format) -> str | None:

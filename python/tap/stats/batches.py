@@ -73,6 +73,21 @@ class Batches:
         """The first `n` samples (all of them when there are fewer)."""
         return Batches(self, samples=n)
 
+    def skip(self, n: int) -> Batches:
+        """All but the first `n` samples.
+
+        >>> Batches([torch.ones(2, 3), torch.ones(4, 3)]).skip(3).n_samples
+        3
+        """
+        rest = Batches.__new__(Batches)
+        rest._batches = []
+        for batch in self._batches:
+            if n < batch.size:
+                rest._batches.append(batch.part(n, batch.size))
+            n = max(0, n - batch.size)
+        rest.n_samples = sum(batch.size for batch in rest._batches)
+        return rest
+
     def split(self, size: int) -> Batches:
         """The same samples in batches of at most `size`."""
         parts = Batches.__new__(Batches)
