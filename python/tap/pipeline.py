@@ -122,13 +122,9 @@ def evaluate(
 
 def top1(model: Any, batches: Batches) -> float:
     """The part of the predictions that are right, averaged over the samples; NaN without labels."""
-    import torch
+    from tap.truth.losses import right_of
 
-    from tap.truth.losses import share_right
-
-    with torch.inference_mode():
-        right = [share_right(batches.run(model, batch), batches.targets(batch, model)) for batch in batches]
-    return float(torch.cat(right).double().mean())
+    return float(right_of(model, batches).double().mean())
 
 
 def load_target(path: str | Path) -> Sensitivity | Configurations:

@@ -148,6 +148,13 @@ def _mask(batch: Batch, logits: Tensor) -> Tensor | None:
     return mask.to(logits.device).bool() if fits and isinstance(mask, Tensor) else None
 
 
+def right_of(model: nn.Module, batches: Batches) -> Tensor:
+    """Part of each sample's predictions that are right, [N], for the model as it stands."""
+    with torch.inference_mode():
+        parts = [share_right(batches.run(model, batch), batches.targets(batch, model)) for batch in batches]
+    return torch.cat(parts)
+
+
 def share_right(logits: Tensor, targets: Tensor | None) -> Tensor:
     """Part of each sample's predictions that are right; NaN without targets."""
     axis = class_axis(logits)
