@@ -39,6 +39,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "stats": "hooks and gradients of the model",
         "sensitivity": "measures quantized networks",
         "configurations": "measures quantized networks",
+        "interactions": "measures quantized networks",
         "finetune": "trains a quantized model for a short while",
         "truth": "measures quantized networks, behind the two",
         "formats": "quantizes a weight, imported when it is called",

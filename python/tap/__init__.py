@@ -13,6 +13,8 @@ from typing import Any
 _HOME: dict[str, str] = {
     "Sensitivity": "tap.sensitivity",
     "measure": "tap.sensitivity",
+    "Interactions": "tap.interactions",
+    "measure_pairs": "tap.interactions",
     "Configurations": "tap.configurations",
     "measure_configs": "tap.configurations",
     "quantize": "tap.quantize",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -90,9 +91,8 @@ class Ray:
 
     def run(self, task: Task, jobs: Sequence[Any]) -> Iterator[Result]:
         """Yield the results of each job when the job ends; starts a local Ray where none runs."""
-        import ray
-        from ray.util import ActorPool
-
+        ray: Any = import_module("ray")
+        ray_util: Any = import_module("ray.util")
         if not jobs:
             return
         if not ray.is_initialized():
@@ -104,7 +104,7 @@ class Ray:
         shared = ray.put(_pickled(task))
         actors = [actor.remote(shared, "cuda:0" if gpus else "cpu") for _ in range(n)]
         try:
-            pool = ActorPool(actors)
+            pool = ray_util.ActorPool(actors)
             for results, error in pool.map_unordered(lambda a, job: a.finish.remote(job), list(jobs)):
                 if error is not None:
                     raise error

@@ -30,8 +30,8 @@ from tap.truth.progress import tracked
 from tap.truth.replay import Replay, same
 from tap.truth.statistics import bootstrap, ceiling, halves
 
-Job = tuple[int, tuple[int, ...]]
-"""A unit and the formats to measure it in."""
+Job = tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]
+"""Units that change together, in the order of their calls, and the formats to measure them in together."""
 
 
 def measure_units(
@@ -53,41 +53,45 @@ def measure_units(
     model, data, chosen = unwrap(model), Batches(batches), parse_all(formats)
     layers = find_layers(model, data, exclude=exclude, include=include)
     names = tuple(unit.name for unit in layers.units)
-    task = UnitTask(model, data, layers, chosen, loss, _base_of(base, names), cache_bytes)
-    identity = fingerprint(model, layers.units)
-    header = {
-        "kind": "sensitivity",
-        "fingerprint": identity,
-        "units": list(names),
-        "formats": [format.name for format in chosen],
-        "loss": loss if isinstance(loss, str) else getattr(loss, "__name__", "custom"),
-        "base": dict(base or {}),
-        "data": data_digest(data),
-    }
+    task = UnitTask(model, data, layers, chosen, loss, base_of(base, names), cache_bytes)
+    header = {"kind": "sensitivity", **task.header()}
     with Journal(resume, header) as journal:
         jobs = [
-            (u, todo)
+            ((u,), todo)
             for u, name in enumerate(names)
-            if (todo := tuple(f for f, one in enumerate(chosen) if f"{name}/{one.name}" not in journal.done))
+            if (
+                todo := tuple(
+                    (f,) for f, one in enumerate(chosen) if key_of([name], [one]) not in journal.done
+                )
+            )
         ]
         count = sum(len(todo) for _, todo in jobs)
         results = executor_of(executor).run(task, jobs)
         for key, values in tracked(results, count, "measure", progress):
             journal.append(key, values)
         samples = np.stack(
-            [np.stack([journal.done[f"{n}/{f.name}"] for f in chosen], 1) for n in names], axis=1
+            [np.stack([journal.done[key_of([n], [f])] for f in chosen], 1) for n in names], axis=1
         )
     groups = np.tile(np.arange(len(chosen)), len(names))
     return Sensitivity(
         units=names,
-        formats=tuple(header["formats"]),
+        formats=tuple(format.name for format in chosen),
         values=samples.mean(axis=0),
         stderr=bootstrap(samples, seed),
         ceiling=ceiling(samples.reshape(len(samples), -1), groups, seed),
-        fingerprint=identity,
+        fingerprint=header["fingerprint"],
         meta={name: header[name] for name in ("loss", "base")} | {"samples": data.n_samples, "seed": seed},
         halves=halves(samples),
     )
+
+
+def key_of(units: Sequence[str], formats: Sequence[Format]) -> str:
+    """The journal's key of units that are in formats.
+
+    >>> key_of(["conv1", "fc"], parse_all(["int4", "int2"]))
+    'conv1/int4 & fc/int2'
+    """
+    return " & ".join(f"{unit}/{format.name}" for unit, format in zip(units, formats, strict=True))
 
 
 def data_digest(data: Batches) -> str:
@@ -103,7 +107,7 @@ def data_digest(data: Batches) -> str:
     return digest.hexdigest()[:32]
 
 
-def _base_of(base: Mapping[str, str] | None, names: Sequence[str]) -> dict[int, str]:
+def base_of(base: Mapping[str, str] | None, names: Sequence[str]) -> dict[int, str]:
     """The base point by unit index; an unknown unit is a `ModelError`."""
     for name in base or {}:
         if name not in names:
@@ -122,6 +126,18 @@ class UnitTask:
     loss: Loss
     base: dict[int, str]
     cache_bytes: int
+
+    def header(self) -> dict[str, Any]:
+        """What is measured, for a journal."""
+        names = [unit.name for unit in self.layers.units]
+        return {
+            "fingerprint": fingerprint(self.model, self.layers.units),
+            "units": names,
+            "formats": [format.name for format in self.formats],
+            "loss": self.loss if isinstance(self.loss, str) else getattr(self.loss, "__name__", "custom"),
+            "base": {names[unit]: format for unit, format in self.base.items()},
+            "data": data_digest(self.data),
+        }
 
     @contextmanager
     def started(self, device: str | None = None) -> Iterator[Work]:
@@ -162,26 +178,27 @@ class UnitMeter:
             yield
 
     def measure(self, job: Job) -> Iterator[Result]:
-        """Loss of each sample less that of the base point, for one unit in each format of the job."""
-        unit, formats = job
-        name = self._task.layers.units[unit].name
-        usable = self._advance(unit, formats[0])
-        for index in formats:
-            format = self._task.formats[index]
-            with self._changed(unit, index):
+        """Loss of each sample less that of the base point, for the units in each choice of formats."""
+        units, choices = job
+        names = [self._task.layers.units[unit].name for unit in units]
+        usable = self._advance(dict(zip(units, choices[0], strict=True)))
+        for indexes in choices:
+            formats = [self._task.formats[index] for index in indexes]
+            with self._changed(dict(zip(units, indexes, strict=True))):
                 losses = self._losses(replayed=usable)
             if not np.isfinite(losses).all():
                 raise ModelError(
-                    f"the loss is not finite with unit '{name}' in {format.name}",
+                    f"the loss is not finite with unit {key_of(names, formats)}",
                     hint="exclude the unit, or leave the format out",
                 )
-            yield f"{name}/{format.name}", losses - self._before
-        self._weights.forget(unit)
+            yield key_of(names, formats), losses - self._before
+        if len(units) == 1:
+            self._weights.forget(units[0])
 
     @contextmanager
-    def _changed(self, unit: int, format: int) -> Iterator[None]:
-        bits = self._task.formats[format].act_bits
-        with self._weights.swapped({unit: format}), self._ranges.rounded({unit: bits}):
+    def _changed(self, choice: Mapping[int, int]) -> Iterator[None]:
+        bits = {unit: self._task.formats[format].act_bits for unit, format in choice.items()}
+        with self._weights.swapped(choice), self._ranges.rounded(bits):
             yield
 
     def _losses(self, *, replayed: bool) -> NDArray[np.float64]:
@@ -209,10 +226,10 @@ class UnitMeter:
         with torch.no_grad():
             return self._data.run(self._model, self._tiny)
 
-    def _advance(self, unit: int, format: int) -> bool:
-        """Keep all that runs before the unit; whether replays give what plain runs give (two samples)."""
+    def _advance(self, choice: Mapping[int, int]) -> bool:
+        """Keep all that runs before the units; whether replays give what plain runs give (two samples)."""
         tiny = len(self._judge.batches)
-        targets = [site.module for site in self._task.layers.sites[unit]]
+        targets = [site.module for unit in choice for site in self._task.layers.sites[unit]]
         kept = self._replay.snapshot(tiny)
         self._replay.advance(tiny, targets, self._run_tiny)
         needed = self._replay.kept_bytes(tiny) / self._tiny.size * self._judge.n_samples
@@ -221,7 +238,7 @@ class UnitMeter:
         else:
             for index in range(tiny):
                 self._replay.advance(index, targets, partial(self._judge.run, index))
-        with self._changed(unit, format):
+        with self._changed(choice):
             return same(self._run(tiny, watch=True), self._run_tiny())
 
 
