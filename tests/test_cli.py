@@ -29,7 +29,20 @@ MODEL, DATA = "tap.demo:model", "tap.demo:calibration"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table and a plan of the demo's network."""
     place = tmp_path_factory.mktemp("cli")
-    arguments = ["collect", MODEL, "-d", DATA, "-n", "32", "--for", "sqnr", "--for", "weight_error"]
+    arguments = [
+        "collect",
+        MODEL,
+        "-d",
+        DATA,
+        "-n",
+        "32",
+        "--for",
+        "sqnr",
+        "--for",
+        "weight_error",
+        "--for",
+        "modelopt",
+    ]
     assert run([*arguments, "-o", str(place / "table.safetensors"), "--quiet"]) == 0
     table = str(place / "table.safetensors")
     assert run(["allocate", "-t", table, "-b", "3.5bits", "-o", str(place / "plan.json"), "--quiet"]) == 0

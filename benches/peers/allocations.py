@@ -20,6 +20,7 @@ from tap import costs, proxies
 from tap.bench.case import ready
 from tap.bench.contestants import Choice, baselines, ladder, of_programs
 from tap.bench.measured import Outcome, measure_plans
+from tap.formats import parse
 from tap.stats.batches import Batches
 from tap.stats.collect import collect
 from tap.stats.sources import load_batches, load_model
@@ -33,9 +34,7 @@ PEERS: dict[str, tuple[str, list[str]]] = {
     "nncf": ("by_nncf.py", []),
 }
 """Script and arguments of each peer; its environment is .peers/ and the part of the name before a dash."""
-UNQUANTIZED = "int8"
-"""Format that stands for a unit which a tool leaves in full precision: tap's candidates have none."""
-OURS = ("sqnr", "hawq_v2", "modelopt", "squeezellm", "weight_mse", proxies.DEFAULT)
+OURS = ("sqnr", "hawq_v2", "modelopt", "squeezellm", "weight_error", "mpqco", proxies.DEFAULT)
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,16 @@ def ask(name: str, job: dict[str, Any], folder: Path, limit: float) -> dict[str,
 
 
 def lines_of(found: dict[str, Any], table: LayerTable, averages: list[float]) -> list[Line]:
-    """The rows of one peer."""
+    """The rows of one peer; a unit that it leaves in full precision gets the finest of the formats."""
     if "failure" in found:
         return [Line(found["peer"], average, None, failure=found["failure"]) for average in averages]
     lines = []
+    place = {name: at for at, name in enumerate(table.formats)}
+    finest = max(place.values(), key=lambda at: parse(table.formats[at]).bits)
     for average in averages:
         bits = found["plans"][str(average)]
-        names = [f"int{bits[unit.name]}" if bits[unit.name] <= 8 else UNQUANTIZED for unit in table.units]
-        choice = tuple(table.formats.index(name) for name in names)
+        names = [f"int{bits[unit.name]}" for unit in table.units]
+        choice = tuple(place.get(name, finest) for name in names)
         own = found["own"][str(average)]
         who = f"{found['peer']} {found['version']}"
         lines.append(Line(who, average, choice, own, found["seconds"], found["megabytes"]))
@@ -124,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", nargs="?", default="resnet20")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--bits", type=int, nargs="+", default=[2, 3, 4, 8])
+    parser.add_argument("--bits", type=int, nargs="+", default=[2, 3, 4])
     parser.add_argument("--average", type=float, nargs="+", default=[2.5, 3.0])
     parser.add_argument("--peers", nargs="+", default=list(PEERS))
     parser.add_argument("--samples", type=int, default=64)

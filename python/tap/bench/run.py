@@ -33,6 +33,8 @@ class Settings:
     """Bootstrap draws of the intervals."""
     seed: int = 0
     progress: bool = True
+    truth: bool = True
+    """Measure a truth where none is given; without, only plans are compared."""
 
 
 def run(

@@ -67,7 +67,7 @@ def gather(case: Case, model: Any, calibration: Batches, folder: Path, given: Gi
     mine = [target for target in given.targets if target.fingerprint == table.fingerprint]
     configurations = next((one for one in mine if isinstance(one, Configurations)), None)
     sensitivity = next((one for one in mine if isinstance(one, Sensitivity)), None)
-    if mine:
+    if mine or not how.truth:
         return Truths(table, configurations, sensitivity)
     judged = Batches(load_batches(case.judged))
     place = folder / "sensitivity.safetensors"

@@ -61,6 +61,9 @@ def bench(
     samples: Annotated[
         int | None, typer.Option("--samples", "-n", min=1, metavar="N", help="Measure plans on N samples.")
     ] = None,
+    plans_only: Annotated[
+        bool, typer.Option("--plans-only", help="Compare measured plans; measure no truth that is not given.")
+    ] = False,
     draws: Annotated[
         int, typer.Option("--draws", min=1, metavar="N", help="Bootstrap draws of the intervals.")
     ] = 1000,
@@ -79,7 +82,8 @@ def bench(
     from tap.bench.run import Settings, run
     from tap.bench.truth import Given
 
-    how = Settings(configs, random, draws, seed, progress=not quiet and is_interactive())
+    shown = not quiet and is_interactive()
+    how = Settings(configs, random, draws, seed, progress=shown, truth=not plans_only)
     named = {name: source_of(name) for name in proxy or library.names()}
     found = {Path(name).stem: source_of(name) for name in discovered or ()}
     if both := sorted(set(named) & set(found)):

@@ -12,7 +12,7 @@ from tap.errors import ProxyError
 if TYPE_CHECKING:
     from tap.proxy import Proxy
 
-DEFAULT = "sqnr"
+DEFAULT = "modelopt"
 """The proxy of `tap allocate` when none is named."""
 
 
