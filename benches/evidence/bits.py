@@ -14,7 +14,7 @@ import numpy as np
 from tap import proxies
 from tap.bench.case import ready
 from tap.bench.ranking import RATIOS, Bits, at_top, draw, predicted
-from tap.configurations import measure_configs
+from tap.configurations import Configurations, measure_configs
 from tap.errors import TapError
 from tap.proxy import Proxy
 from tap.stats.batches import Batches
@@ -45,8 +45,17 @@ def measure(given: argparse.Namespace) -> None:
     print(f"{given.out}: {given.n} configurations, top-1 {found.accuracy.min()} to {found.accuracy.max()}")
 
 
+def convert(given: argparse.Namespace) -> None:
+    """Write the configurations that `tap measure --configs` found."""
+    found = Configurations.load(given.file)
+    name = f"{given.name}, {found.meta['samples']} samples, budgets {', '.join(found.meta['budgets'])}"
+    parts = (found.fingerprint, found.units, found.formats, found.choice, found.accuracy, found.loss)
+    Bits(name, *parts).save(given.out)
+    print(f"{given.out}: {len(found.loss)} configurations")
+
+
 def rank(given: argparse.Namespace) -> None:
-    """A Markdown table: correlation at the top 20, 50 and 100 % of each proxy."""
+    """A Markdown table: correlation at the top 20, 50 and 100 % of each proxy that has a score."""
     bits, table = Bits.load(given.file), LayerTable.load(given.table)
     if bits.fingerprint != table.fingerprint:
         raise TapError("the file and the table are of different models")
@@ -56,7 +65,10 @@ def rank(given: argparse.Namespace) -> None:
     sources |= {path.stem: path.read_text(encoding="utf-8") for path in given.discovered}
     rows = []
     for name, source in sources.items():
-        scores = Proxy(source).score(table)[np.ix_(units, formats)]
+        try:
+            scores = Proxy(source).score(table)[np.ix_(units, formats)]
+        except TapError:
+            continue
         rows.append((name, at_top(predicted(scores, bits), bits.accuracy)))
     print("| proxy | " + " | ".join(f"top {100 * ratio:.0f} %" for ratio in RATIOS) + " | mean |")
     print("|---|" + "---:|" * (len(RATIOS) + 1))
@@ -78,6 +90,11 @@ def main() -> None:
     one.add_argument("--samples", type=int)
     one.add_argument("--seed", type=int, default=0)
     one.set_defaults(run=measure)
+    three = commands.add_parser("convert")
+    three.add_argument("file", type=Path)
+    three.add_argument("name")
+    three.add_argument("-o", "--out", type=Path, required=True)
+    three.set_defaults(run=convert)
     two = commands.add_parser("rank")
     two.add_argument("file", type=Path)
     two.add_argument("--table", type=Path, required=True)

@@ -20,8 +20,9 @@ def markdown(nets: Sequence[Net]) -> str:
         parts += ["## All networks", table_of_all(nets)]
     for net in nets:
         ceilings = ", ".join(f"{name} {value:.3f}" for name, value in net.ceilings.items())
-        full = f"Full precision {_percent(net.full)}; noise ceilings: {ceilings}."
-        parts += [f"## {net.name}", full, "### Agreement", table_of_agreement(net)]
+        full = f"Full precision {_percent(net.full)}; noise ceilings: {ceilings or 'no truth'}."
+        parts += [f"## {net.name}", full]
+        parts += ["### Agreement", table_of_agreement(net)] if net.ceilings else []
         parts += ["### Top-1 of the quantized network", table_of_plans(net)]
         parts += ["### KL to full precision", table_of_plans(net, "loss")]
         parts += ["### Top-1 without lifts", table_of_plans(net, "plain_accuracy")]
