@@ -33,6 +33,8 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "allocate": "solves the knapsack",
         "frontier": "walks the trade-offs of one cost",
         "errors": "builds errors from the core's",
+        "search/local": "varies programs",
+        "search/features": "finds the statistics of a program",
         "search/prompts": "writes the operator table into prompts",
     },
     "torch": {

@@ -24,6 +24,7 @@ __all__ = [
     "knapsack",
     "knapsack_instance",
     "knapsack_ladder",
+    "lift",
     "operators",
     "random_programs",
     "screen_programs",
@@ -224,14 +225,37 @@ def format_source(source: str, limits: Mapping[str, int] | None = None) -> str:
 def grammar(format: str) -> str:
     """The grammar for constrained generation: "gbnf", "lark" or "json-schema"."""
 
-def random_programs(seed: int, count: int, ops: int, inputs: Sequence[str] | None = None) -> list[str]:
-    """`count` random well-typed programs of about `ops` operators, reading `inputs` (all when None)."""
+_Columns = Sequence[tuple[str, Sequence[str]]]
+
+def random_programs(
+    seed: int,
+    count: int,
+    ops: int,
+    inputs: Sequence[str] | None = None,
+    columns: _Columns | None = None,
+) -> list[str]:
+    """`count` random well-typed programs of about `ops` operators, reading `inputs` (all when None).
+
+    `columns` are the user's own inputs as (name, axes).
+    """
 
 def vary(
     seed: int,
     parents: Sequence[str],
     count: int,
     inputs: Sequence[str] | None = None,
+    columns: _Columns | None = None,
     limits: Mapping[str, int] | None = None,
-) -> list[str]:
-    """`count` offspring of programs: mutations of one, crossings of two; each valid and unlike its parent."""
+    threads: int = 1,
+) -> tuple[list[str], NDArray[np.int64]]:
+    """`count` offspring of programs, each valid and unlike its first parent, and the place of that parent.
+
+    The place is -1 for a program made anew. The same whatever the number of threads (0: all cores).
+    """
+
+def lift(
+    source: str,
+    columns: _Columns | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> tuple[str, list[tuple[str, str]]]:
+    """A program with its statistics over samples replaced by names, and those as (name, expression)."""

@@ -32,6 +32,8 @@ pub mod docs;
 mod fused;
 pub mod grammar;
 pub mod kernels;
+pub mod lift;
+mod mutate;
 pub mod print;
 pub mod random;
 pub mod run;

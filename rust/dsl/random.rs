@@ -220,10 +220,10 @@ pub(super) fn push(nodes: &mut Vec<Node>, term: Term) -> u32 {
     (nodes.len() - 1) as u32
 }
 
-fn number(nodes: &mut Vec<Node>, value: f64) -> u32 {
+pub(super) fn number(nodes: &mut Vec<Node>, value: f64) -> u32 {
     push(nodes, Term::Number(value))
 }
 
-fn apply(nodes: &mut Vec<Node>, op: Op, reduce: Axes, args: [u32; 3]) -> u32 {
+pub(super) fn apply(nodes: &mut Vec<Node>, op: Op, reduce: Axes, args: [u32; 3]) -> u32 {
     push(nodes, Term::Apply { op, reduce, args })
 }

@@ -19,6 +19,8 @@ struct Extra {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     extra: Vec<Extra>,
+    /// Places in `extra` in the order of the names.
+    order: Vec<u16>,
 }
 
 impl Schema {
@@ -33,9 +35,13 @@ impl Schema {
         let starts = bytes.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
         let follows = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
         let taken = bytes.len() <= 16 && names::lookup(names::key(bytes)).is_some();
-        if !starts || !follows || taken || self.find(bytes).is_some() || self.len() > 4000 {
+        if !starts || !follows || taken || self.len() > 4000 {
             return false;
         }
+        let (Err(rank), Ok(place)) = (self.search(bytes), u16::try_from(self.extra.len())) else {
+            return false;
+        };
+        self.order.insert(rank, place);
         self.extra.push(Extra { name: name.into(), axes, hash: input_hash(name) });
         true
     }
@@ -52,8 +58,14 @@ impl Schema {
 
     /// The id of an input of the user.
     pub(super) fn find(&self, name: &[u8]) -> Option<u16> {
-        let place = self.extra.iter().position(|extra| extra.name.as_bytes() == name)?;
-        u16::try_from(inputs::TABLE.len() + place).ok()
+        let place = self.order.get(self.search(name).ok()?)?;
+        u16::try_from(inputs::TABLE.len() + usize::from(*place)).ok()
+    }
+
+    /// The rank of a name among those of the user, or the rank that it would have.
+    fn search(&self, name: &[u8]) -> Result<usize, usize> {
+        let of = |place: &u16| self.extra.get(usize::from(*place)).map_or("", |extra| extra.name.as_str());
+        self.order.binary_search_by(|place| of(place).as_bytes().cmp(name))
     }
 
     /// The id of an input by its name.

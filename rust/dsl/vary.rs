@@ -1,28 +1,78 @@
 //! Genetic operators on programs: one part changed, or exchanged with another program, types kept.
 
-use crate::dsl::ast::{Ast, Node, Term};
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use crate::dsl::ast::{Ast, Term};
 use crate::dsl::axes::Axes;
 use crate::dsl::check::check;
-use crate::dsl::compile::compile;
+use crate::dsl::compile::{Compiler, compile};
 use crate::dsl::limits::Limits;
+use crate::dsl::mutate::{Change, changed};
 use crate::dsl::ops::Op;
 use crate::dsl::parse::parse;
 use crate::dsl::print::print;
-use crate::dsl::random::{self, Rng, Writer, push};
+use crate::dsl::program::Program;
+use crate::dsl::random::{self, Rng};
 use crate::dsl::schema::Schema;
 
 /// A program ready to be varied.
-struct Parent<'a> {
-    source: &'a [u8],
-    ast: Ast,
+pub(super) struct Parent<'a> {
+    pub(super) source: &'a [u8],
+    pub(super) ast: Ast,
     axes: Vec<Axes>,
     hash: u128,
     /// Nodes that are values: all but axis words and numbers of `quantile`.
-    sites: Vec<u32>,
+    pub(super) sites: Vec<u32>,
+}
+
+/// A new program and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offspring {
+    /// Its text.
+    pub source: String,
+    /// The place of its first parent among those given; none for a program made anew.
+    pub parent: Option<u32>,
+}
+
+/// What offspring are made from, besides their parents.
+#[derive(Clone, Copy, Debug)]
+pub struct Stock<'a> {
+    /// What names mean.
+    pub schema: &'a Schema,
+    /// Bounds of the language.
+    pub limits: &'a Limits,
+    /// Inputs that new parts may read.
+    pub inputs: &'a [u16],
+}
+
+/// Parents, and the draws among them.
+struct Herd<'a> {
+    known: Vec<Parent<'a>>,
+    /// The place among those given, and the place in `known`.
+    drawn: Vec<(u32, usize)>,
+}
+
+impl<'a> Herd<'a> {
+    fn draw(&self, rng: &mut Rng) -> Option<(u32, &Parent<'a>)> {
+        let (place, at) = *rng.pick(&self.drawn)?;
+        Some((place, self.known.get(at)?))
+    }
+}
+
+/// Memory in which offspring are compiled, to see that they are valid.
+#[derive(Default)]
+struct Trial {
+    compiler: Compiler,
+    program: Program,
 }
 
 /// Tries before an offspring is a random program instead.
 const TRIES: usize = 12;
+
+/// Offspring that share a generator of random numbers; the threads take so many at a time.
+const CHUNK: usize = 256;
 
 /// `count` offspring of `parents`: each valid, and none with the formula of its first parent. Parents that do not
 /// compile are left out; without any, the offspring are random programs of about twelve operators.
@@ -34,20 +84,55 @@ pub fn vary(
     limits: &Limits,
     inputs: &[u16],
 ) -> Vec<String> {
-    let mut rng = Rng::new(seed);
-    let parents: Vec<Parent> =
-        parents.iter().filter_map(|source| Parent::read(source.as_bytes(), schema, limits)).collect();
-    (0..count)
-        .map(|_| {
-            (0..TRIES)
-                .find_map(|_| offspring(&mut rng, &parents, schema, limits, inputs))
-                .unwrap_or_else(|| random::program(&mut rng, 12, schema, inputs))
-        })
-        .collect()
+    let stock = Stock { schema, limits, inputs };
+    breed(seed, parents, count, &stock, 1).into_iter().map(|child| child.source).collect()
+}
+
+/// As `vary`, on `threads` threads (0: all cores) and with the parent of each; the same whatever their number.
+pub fn breed<S: AsRef<str> + Sync>(
+    seed: u64,
+    parents: &[S],
+    count: usize,
+    stock: &Stock,
+    threads: usize,
+) -> Vec<Offspring> {
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(parents.len());
+    let mut known: Vec<Parent> = Vec::new();
+    // A parent that is named more often is drawn more often, and read once.
+    let mut drawn: Vec<(u32, usize)> = Vec::with_capacity(parents.len());
+    for (place, source) in (0..).zip(parents) {
+        let source = source.as_ref();
+        if let Some(&at) = places.get(source) {
+            drawn.push((place, at));
+        } else if let Some(parent) = Parent::read(source.as_bytes(), stock.schema, stock.limits) {
+            places.insert(source, known.len());
+            drawn.push((place, known.len()));
+            known.push(parent);
+        }
+    }
+    let herd = Herd { known, drawn };
+    let chunk = |(place, first): (u64, usize)| {
+        let mut rng = Rng::new(seed ^ place.wrapping_mul(0xa076_1d64_78bd_642f));
+        let mut trial = Trial::default();
+        (first..count.min(first + CHUNK))
+            .map(|_| child(&mut rng, &herd, stock, &mut trial))
+            .collect::<Vec<Offspring>>()
+    };
+    let chunks: Vec<(u64, usize)> = (0..).zip((0..count).step_by(CHUNK)).collect();
+    let here = || chunks.iter().copied().map(chunk).collect::<Vec<_>>();
+    let made = if threads == 1 || chunks.len() < 2 {
+        here()
+    } else {
+        match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+            Ok(pool) => pool.install(|| chunks.par_iter().copied().map(chunk).collect()),
+            Err(_) => here(),
+        }
+    };
+    made.concat()
 }
 
 impl<'a> Parent<'a> {
-    fn read(source: &'a [u8], schema: &Schema, limits: &Limits) -> Option<Parent<'a>> {
+    pub(super) fn read(source: &'a [u8], schema: &Schema, limits: &Limits) -> Option<Parent<'a>> {
         let hash = compile(source, schema, limits).ok()?.hash().value();
         let ast = parse(source, schema, limits).ok()?;
         let axes = check(source, &ast, schema).ok()?;
@@ -66,150 +151,28 @@ impl<'a> Parent<'a> {
         Some(Parent { source, ast, axes, hash, sites })
     }
 
-    fn axes_of(&self, id: u32) -> Axes {
+    pub(super) fn axes_of(&self, id: u32) -> Axes {
         self.axes.get(id as usize).copied().unwrap_or_default()
     }
 }
 
+/// One offspring; a random program when no change gave one.
+fn child(rng: &mut Rng, herd: &Herd, stock: &Stock, trial: &mut Trial) -> Offspring {
+    (0..TRIES).find_map(|_| offspring(rng, herd, stock, trial)).unwrap_or_else(|| Offspring {
+        source: random::program(rng, 12, stock.schema, stock.inputs),
+        parent: None,
+    })
+}
+
 /// One offspring; None when the change gave nothing new or nothing valid.
-fn offspring(
-    rng: &mut Rng,
-    parents: &[Parent],
-    schema: &Schema,
-    limits: &Limits,
-    inputs: &[u16],
-) -> Option<String> {
-    let parent = rng.pick(parents)?;
-    let site = rng.pick(&parent.sites).copied()?;
-    let ast = match rng.below(6) {
-        0 => constant(rng, parent)?,
-        1 | 2 => point(rng, parent, site, schema, inputs)?,
-        3 => subtree(rng, parent, site, schema, inputs),
-        4 => hoist(rng, parent, site)?,
-        _ => {
-            let other = rng.pick(parents)?;
-            crossover(rng, parent, site, other)?
-        }
-    };
-    let text = print(&ast, parent.source, schema, limits.source_bytes)?;
-    let program = compile(&text, schema, limits).ok()?;
-    (program.hash().value() != parent.hash).then_some(text)
-}
-
-/// A number made larger or smaller, by at most a factor of four, or drawn anew.
-fn constant(rng: &mut Rng, parent: &Parent) -> Option<Ast> {
-    let number = |id: &u32| matches!(parent.ast.node(*id).term, Term::Number(_));
-    let numbers: Vec<u32> = parent.sites.iter().copied().filter(number).collect();
-    let site = rng.pick(&numbers).copied()?;
-    let Term::Number(old) = parent.ast.node(site).term else { return None };
-    let factor = rng.pick(&[0.25, 0.5, 0.8, 1.25, 2.0, 4.0]).copied()?;
-    let new = if rng.once_in(4) { rng.pick(&[0.0, 1.0, 2.0, 0.5, 1e-8]).copied()? } else { old * factor };
-    Some(replaced(&parent.ast, site, |nodes| push(nodes, Term::Number(new))))
-}
-
-/// An operator exchanged for another of its kind, or an input for another with its axes.
-fn point(rng: &mut Rng, parent: &Parent, site: u32, schema: &Schema, inputs: &[u16]) -> Option<Ast> {
-    let term = match parent.ast.node(site).term {
-        Term::Input(id) => {
-            let axes = schema.axes(id);
-            let others: Vec<u16> =
-                inputs.iter().copied().filter(|other| *other != id && schema.axes(*other) == axes).collect();
-            Term::Input(*rng.pick(&others)?)
-        }
-        Term::Apply { op, reduce, args } => {
-            let special = |op: Op| matches!(op, Op::Quantile | Op::Pow | Op::Where | Op::Clip);
-            if special(op) {
-                return None;
-            }
-            let like = |other: Op| {
-                other != op
-                    && other.class() == op.class()
-                    && other.operands() == op.operands()
-                    && !special(other)
-            };
-            Term::Apply { op: Writer::new(rng, schema, inputs).operator(like), reduce, args }
-        }
-        _ => return None,
-    };
-    let mut ast = parent.ast.clone();
-    ast.nodes.get_mut(site as usize)?.term = term;
-    Some(ast)
-}
-
-/// A part replaced by a random one with its axes.
-fn subtree(rng: &mut Rng, parent: &Parent, site: u32, schema: &Schema, inputs: &[u16]) -> Ast {
-    let axes = parent.axes_of(site);
-    let ops = rng.below(6);
-    replaced(&parent.ast, site, |nodes| Writer::new(rng, schema, inputs).write(nodes, axes, axes, ops))
-}
-
-/// A part replaced by one of its own operands with its axes: the program gets simpler.
-fn hoist(rng: &mut Rng, parent: &Parent, site: u32) -> Option<Ast> {
-    let Term::Apply { op, args, .. } = parent.ast.node(site).term else { return None };
-    let operands = args.get(..op.operands())?;
-    let axes = parent.axes_of(site);
-    let same: Vec<u32> = operands.iter().copied().filter(|id| parent.axes_of(*id) == axes).collect();
-    let heir = *rng.pick(&same)?;
-    let mut ast = parent.ast.clone();
-    let term = ast.node(heir).term;
-    ast.nodes.get_mut(site as usize)?.term = term;
-    Some(ast)
-}
-
-/// A part replaced by a part of another program with its axes.
-fn crossover(rng: &mut Rng, parent: &Parent, site: u32, other: &Parent) -> Option<Ast> {
-    let axes = parent.axes_of(site);
-    let fits =
-        |id: &u32| other.axes_of(*id) == axes && matches!(other.ast.node(*id).term, Term::Apply { .. });
-    let donors: Vec<u32> = other.sites.iter().copied().filter(fits).collect();
-    let donor = *rng.pick(&donors)?;
-    Some(replaced(&parent.ast, site, |nodes| graft(nodes, &other.ast, donor)))
-}
-
-/// The tree with one node replaced by what `write` appends; what the node stood for stays behind, unused.
-fn replaced(ast: &Ast, site: u32, write: impl FnOnce(&mut Vec<Node>) -> u32) -> Ast {
-    let mut write = Some(write);
-    let mut nodes = Vec::with_capacity(ast.nodes.len() + 16);
-    let mut new_ids: Vec<u32> = Vec::with_capacity(ast.nodes.len());
-    for (id, node) in ast.nodes.iter().enumerate() {
-        let new = match write.take_if(|_| id == site as usize) {
-            Some(write) => write(&mut nodes),
-            None => push(&mut nodes, moved(node.term, &new_ids)),
-        };
-        new_ids.push(new);
-    }
-    let mut child = Ast { nodes, statements: ast.statements.clone(), score: ast.score, notes: Vec::new() };
-    for statement in &mut child.statements {
-        statement.root = new_ids.get(statement.root as usize).copied().unwrap_or(0);
-    }
-    child
-}
-
-/// A term with its operands renumbered.
-fn moved(term: Term, new_ids: &[u32]) -> Term {
-    match term {
-        Term::Apply { op, reduce, args } => {
-            let args = args.map(|id| new_ids.get(id as usize).copied().unwrap_or(0));
-            Term::Apply { op, reduce, args }
-        }
-        other => other,
-    }
-}
-
-/// Append the part of another tree below `root`, its bound names written out.
-fn graft(nodes: &mut Vec<Node>, from: &Ast, root: u32) -> u32 {
-    let mut new_ids: Vec<u32> = Vec::with_capacity(root as usize + 1);
-    for node in from.nodes.iter().take(root as usize + 1) {
-        let new = match node.term {
-            Term::Bound(place) => {
-                let bound = from.statements.get(place as usize).map_or(0, |statement| statement.root);
-                new_ids.get(bound as usize).copied().unwrap_or(0)
-            }
-            term => push(nodes, moved(term, &new_ids)),
-        };
-        new_ids.push(new);
-    }
-    new_ids.last().copied().unwrap_or(0)
+fn offspring(rng: &mut Rng, herd: &Herd, stock: &Stock, trial: &mut Trial) -> Option<Offspring> {
+    let (place, parent) = herd.draw(rng)?;
+    let (_, other) = herd.draw(rng)?;
+    let ast = changed(&mut Change { rng, parent, other, stock })?;
+    let source = print(&ast, parent.source, stock.schema, stock.limits.source_bytes)?;
+    let Trial { compiler, program } = trial;
+    compiler.compile(source.as_bytes(), stock.schema, stock.limits, program).ok()?;
+    (program.hash().value() != parent.hash).then_some(Offspring { source, parent: Some(place) })
 }
 
 /// Ids of the inputs that random parts may read: all that are given, or all of the schema.

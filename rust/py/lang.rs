@@ -1,8 +1,9 @@
 //! The proxy language for Python: programs, tables, and the tables of operators and inputs.
 
-use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList};
 
 use crate::dsl::ops::{CONSTANTS, Form, TABLE};
@@ -266,34 +267,56 @@ pub fn format_source(py: Python<'_>, source: &str, limits: Option<&Bound<'_, PyD
 
 /// `count` random well-typed programs of about `ops` operators, reading `inputs` (all when None).
 #[pyfunction]
-#[pyo3(signature = (seed, count, ops, inputs = None))]
+#[pyo3(signature = (seed, count, ops, inputs = None, columns = None))]
 pub fn random_programs(
     py: Python<'_>,
     seed: u64,
     count: usize,
     ops: usize,
     inputs: Option<Vec<String>>,
+    columns: Option<Vec<(String, Vec<String>)>>,
 ) -> PyResult<Vec<String>> {
-    let schema = Schema::new();
+    let schema = schema_of(&columns.unwrap_or_default())?;
     let inputs = ids(&schema, inputs)?;
     Ok(py.detach(|| dsl::random::programs(seed, count, ops, &schema, &inputs)))
 }
 
-/// `count` offspring of programs: mutations of one, crossings of two; each valid and unlike its parent.
+/// `count` offspring of programs, and the place of the first parent of each (-1: made anew).
 #[pyfunction]
-#[pyo3(signature = (seed, parents, count, inputs = None, limits = None))]
-pub fn vary(
-    py: Python<'_>,
+#[pyo3(signature = (seed, parents, count, inputs = None, columns = None, limits = None, threads = 1))]
+#[allow(clippy::too_many_arguments)]
+pub fn vary<'py>(
+    py: Python<'py>,
     seed: u64,
-    parents: Vec<String>,
+    parents: Vec<PyBackedStr>,
     count: usize,
     inputs: Option<Vec<String>>,
+    columns: Option<Vec<(String, Vec<String>)>>,
     limits: Option<&Bound<'_, PyDict>>,
-) -> PyResult<Vec<String>> {
-    let (schema, limits) = (Schema::new(), limits_of(limits)?);
+    threads: usize,
+) -> PyResult<(Vec<String>, Bound<'py, PyArray1<i64>>)> {
+    let (schema, limits) = (schema_of(&columns.unwrap_or_default())?, limits_of(limits)?);
     let inputs = ids(&schema, inputs)?;
-    let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
-    Ok(py.detach(|| dsl::vary::vary(seed, &parents, count, &schema, &limits, &inputs)))
+    let stock = dsl::vary::Stock { schema: &schema, limits: &limits, inputs: &inputs };
+    let children = py.detach(|| dsl::vary::breed(seed, &parents, count, &stock, threads));
+    let places = children.iter().map(|child| child.parent.map_or(-1, i64::from)).collect();
+    let sources = children.into_iter().map(|child| child.source).collect();
+    Ok((sources, PyArray1::from_vec(py, places)))
+}
+
+/// A program with its statistics over samples replaced by names, and the statistics as (name, expression).
+#[pyfunction]
+#[pyo3(signature = (source, columns = None, limits = None))]
+pub fn lift(
+    py: Python<'_>,
+    source: &str,
+    columns: Option<Vec<(String, Vec<String>)>>,
+    limits: Option<&Bound<'_, PyDict>>,
+) -> PyResult<(String, Vec<(String, String)>)> {
+    let (schema, limits) = (schema_of(&columns.unwrap_or_default())?, limits_of(limits)?);
+    let (program, statistics) =
+        dsl::lift::lift(source, &schema, &limits).map_err(|error| raised(py, &error, source.as_bytes()))?;
+    Ok((program, statistics.into_iter().map(|one| (one.name, one.source)).collect()))
 }
 
 fn ids(schema: &Schema, names: Option<Vec<String>>) -> PyResult<Vec<u16>> {

@@ -1,11 +1,12 @@
-"""Building blocks of the local search: reduced statistics as columns, so that programs over them are cheap.
+"""Statistics for the local search, as columns, so that programs above them are cheap.
 
 A program that reads whole samples costs thousands of times more than one that reads a number for each unit.
-So every block below is computed once for each net, kept as a column, and put back as text in what is found.
+So each of those below is computed once for each net, kept as a column, and put back as text in what is found.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tap import _core
 from tap.errors import ProxyError, TableError
 from tap.proxy import Proxy
 from tap.search.nets import Net
@@ -21,7 +23,7 @@ from tap.stats.table import LayerTable
 Column = NDArray[np.float64]
 
 ALIKE = 1.0 - 1e-6
-"""Blocks whose logarithms correlate beyond this on every net count as one."""
+"""Statistics whose logarithms correlate beyond this on every net count as one."""
 
 _WEIGHTS = (
     "g2",
@@ -60,7 +62,7 @@ _SHAPED = (
 
 
 def expressions() -> Iterator[str]:
-    """All blocks that are tried, the simplest first."""
+    """All statistics that are tried, the simplest first."""
     for noise in _NOISE:
         yield f"sum({noise})"
         yield f"max({noise})"
@@ -74,46 +76,83 @@ def expressions() -> Iterator[str]:
 
 
 class Blocks:
-    """Computes blocks on a set of nets, each once."""
+    """Knows statistics by the names that the core gives them, and computes each once on every net."""
 
     def __init__(self, nets: Sequence[Net]) -> None:
         self.nets = list(nets)
+        self._expressions: dict[str, str] = {}
         self._values: dict[str, list[Column] | None] = {}
+        self._lifted: dict[str, str | None] = {}
 
-    def values(self, expression: str) -> list[Column] | None:
-        """Values [L] or [L, F] on every net; None when an input is missing or a value is not finite."""
-        if expression not in self._values:
-            self._values[expression] = self._computed(expression)
-        return self._values[expression]
+    def lifted(self, code: str) -> str | None:
+        """The program above its statistics, which are learnt; None when one cannot be computed."""
+        if code not in self._lifted:
+            self._lifted[code] = self._lift(code)
+        return self._lifted[code]
+
+    def lowered(self, source: str) -> str:
+        """The program with its statistics written out: the reverse of `lifted`."""
+        names = dict.fromkeys(_NAMED.findall(source))
+        columns = [(name, ["format"] if self._has_formats(name) else []) for name in names]
+        source, _ = _core.lift(source, columns)
+        lines = []
+        for place, name in enumerate(names, start=1):
+            lines.append(f"s{place} = {self._expressions[name]}")
+            source = source.replace(name, f"s{place}")
+        return "\n".join([*lines, source.strip()])
 
     @cached_property
     def base(self) -> tuple[str, ...]:
-        """Blocks that vary and differ from each other, the simplest first."""
+        """Names of columns and statistics that vary and differ from each other, the simplest first."""
         own = set.intersection(*(set(net.table.columns) for net in self.nets))
         kept: list[str] = []
         seen: list[Column] = []
         for expression in (*_SHAPE, *sorted(own - set(_SHAPE)), *expressions()):
-            values = self.values(expression)
-            if values is None:
+            name = self.lifted(f"score = {expression}")
+            values = None if name is None else self._computed(expression)
+            if name is None or values is None:
                 continue
             profile = np.concatenate([_profile(value) for value in values])
             if np.any(profile) and not any(_alike(profile, other) for other in seen):
                 seen.append(profile)
-                kept.append(expression)
+                kept.append(name.removeprefix("score = "))
         return tuple(kept)
 
-    def tables(self, named: Mapping[str, str]) -> list[LayerTable]:
-        """For each net, a table whose columns are the blocks `{name: expression}`."""
-        columns: list[dict[str, Column]] = [{} for _ in self.nets]
-        for name, expression in named.items():
-            for column, value in zip(columns, self.values(expression) or [], strict=True):
-                column[name] = value
+    def named(self, sources: Sequence[str]) -> dict[str, list[Column]]:
+        """Values on every net of the statistics of `base` and `sources`, by name."""
+        texts = (*self.base, *sources)
+        names = dict.fromkeys(name for text in texts for name in _NAMED.findall(text))
+        return {name: values for name in names if (values := self._values[name]) is not None}
+
+    def tables(self, named: Mapping[str, Sequence[Column]]) -> list[LayerTable]:
+        """For each net a table without samples, with the statistics as columns."""
         return [
-            replace(net.table, columns=column, samples={}, blocks=net.table.blocks[:0])
-            for net, column in zip(self.nets, columns, strict=True)
+            replace(
+                net.table,
+                columns={**net.table.columns, **{name: values[place] for name, values in named.items()}},
+                samples={},
+                blocks=net.table.blocks[:0],
+            )
+            for place, net in enumerate(self.nets)
         ]
 
+    def _has_formats(self, name: str) -> bool:
+        values = self._values[name]
+        return values is not None and values[0].ndim == 2
+
+    def _lift(self, code: str) -> str | None:
+        try:
+            lifted, statistics = _core.lift(code)
+        except ProxyError:
+            return None
+        for name, expression in statistics:
+            if name not in self._values:
+                self._expressions[name] = expression
+                self._values[name] = self._computed(expression)
+        return None if any(self._values[name] is None for name, _ in statistics) else lifted
+
     def _computed(self, expression: str) -> list[Column] | None:
+        """Values [L] or [L, F] on every net; None when an input is missing or a value is not finite."""
         try:
             proxy = Proxy(f"score = {expression}")
             if proxy.axes:
@@ -124,6 +163,7 @@ class Blocks:
             return None
 
 
+_NAMED = re.compile(r"\bs_[0-9a-f]{8}\b")
 _SHAPE = ("numel", "macs", "depth", "out_channels", "in_channels", "kernel", "is_conv", "is_first", "is_last")
 
 
