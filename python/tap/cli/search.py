@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,11 +15,11 @@ from tap.cli.console import say, show
 from tap.errors import StoreError, TableError, TapError
 
 Tables = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Option("--table", "-t", metavar="FILE", help="What tap collect wrote; one for each network."),
 ]
 Targets = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Option("--target", metavar="FILE", help="What tap measure wrote, in the order of the tables."),
 ]
 HeldOut = Annotated[
@@ -40,13 +42,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def search(
-    table: Tables,
-    target: Targets,
+    table: Tables = None,
+    target: Targets = None,
     held_out: HeldOut = None,
     llm: Models = None,
     store: Annotated[Path | None, typer.Option("--store", metavar="FILE", help="Keep the run here.")] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="FILE", help="Go on with the run in this store.")
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option("--record", metavar="FILE", help="Write all replies, for --llm replay:FILE."),
     ] = None,
     out: o.MaybeOut = None,
     preset: Annotated[
@@ -71,6 +77,8 @@ def search(
     """Look for a proxy that ranks the measured truth of these networks.
 
     Example: tap search -t r20.safetensors --target r20-configs.safetensors --llm none --store run.db -o found
+
+    A run in a store goes on with: tap search --resume run.db
     """
     from tap.search import start
     from tap.search.budget import Budget, prices_from_json
@@ -90,12 +98,19 @@ def search(
     settings = settings_of(preset, budget=budget, **given) if resume is None or raised else None
     if resume is not None and store is not None:
         raise StoreError("--store and --resume name a run each", hint="give one of them")
+    files = _Files(table or [], target or [], held_out or [], llm or ["none"])
+    if resume is not None and not (table or target or held_out or llm):
+        files = _Files.of(resume)
+    if not files.tables:
+        raise TapError("no --table is given", hint="tap search --table T --target S, or --resume run.db")
     found = start.search(
-        [_table(path) for path in table],
-        [_target(path) for path in target],
-        names=_names(table),
-        held_out=[_held_out(text) for text in held_out or []],
-        llm=llm or "none",
+        [_table(path) for path in files.tables],
+        [_target(path) for path in files.targets],
+        names=_names(files.tables),
+        held_out=[_held_out(text) for text in files.held_out],
+        llm=files.llm,
+        record=record,
+        origin=files.as_json(),
         store=resume if resume is not None else store,
         settings=settings,
         seed=seed,
@@ -119,6 +134,43 @@ def search(
     say(f"{found.reason}; gain by origin: {gains or 'none'}", quiet=quiet)
     if found.best:
         say(found.program, quiet=quiet)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a run reads, as the command line names it."""
+
+    tables: Sequence[Path]
+    targets: Sequence[Path]
+    held_out: Sequence[str]
+    llm: Sequence[str]
+
+    def as_json(self) -> dict[str, list[str]]:
+        return {
+            "tables": [str(path.absolute()) for path in self.tables],
+            "targets": [str(path.absolute()) for path in self.targets],
+            "held_out": [
+                ",".join(str(Path(name).absolute()) for name in one.split(",")) for one in self.held_out
+            ],
+            "llm": list(self.llm),
+        }
+
+    @staticmethod
+    def of(store: Path) -> _Files:
+        """Those that the run in a store was started with."""
+        from tap.search.store import Store
+
+        if not store.is_file():
+            raise StoreError(f"there is no store {store}", hint="start a run with --store")
+        with Store(store) as opened:
+            found = opened.run()
+        origin = None if found is None else found[1].get("origin")
+        if origin is None:
+            raise StoreError(
+                f"{store} does not say what its run reads", hint="name --table and --target again"
+            )
+        paths = [[Path(path) for path in origin[name]] for name in ("tables", "targets")]
+        return _Files(*paths, origin["held_out"], origin["llm"])
 
 
 def _json(path: Path) -> Any:

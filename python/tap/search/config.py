@@ -33,7 +33,7 @@ class Settings:
     fitness: str = "mixed"
     alpha: float = 0.1
     """Weight of the accuracy kept in the mixed fitness (the paper's best value)."""
-    local: int = 20_000
+    local: int = 200_000
     """Programs that the local search tries in one generation; 0 switches it off (ours)."""
     fresh: float = 0.1
     """Share of the local search's programs that are grown anew; 1 is random search."""

@@ -23,6 +23,7 @@ from tap.search.llms import connect
 from tap.search.nets import Net, Scores, check_nets
 from tap.search.planning import GRAMMARS, Planner
 from tap.search.prompts import input_names, language_manual, reply_grammar
+from tap.search.recording import write_recording
 from tap.search.records import Candidate
 from tap.search.result import Row, SearchResult, lineage
 from tap.search.store import Store
@@ -51,6 +52,8 @@ def search(
     keep: int = 5,
     progress: bool = False,
     live: View | None = None,
+    record: str | Path | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> SearchResult:
     """Search for proxies that rank the measured truth of one or several networks.
 
@@ -64,6 +67,8 @@ def search(
         evaluate: for each network, the accuracy kept by a plan; see `tap.search.fitness.PlanAccuracy`.
         resume: go on with the run in `store`, under its own settings; `budget` and `settings` may only raise
             the budget and the number of generations.
+        record: a file of all replies, for `replay:FILE`; written when the run ends, however it ends.
+        origin: kept in the store for whoever resumes the run, such as the names of its files.
 
     A run that ends at a budget, or at an endpoint that fails, gives what was found until then. Raises
     `TableError` for tables and targets of different models, `StoreError` for a store of another run or in
@@ -83,9 +88,8 @@ def search(
     named = _references() if references is None else dict(references)
     shown = live if live is not None else view(progress)
     with _opened(store) as opened:
-        chosen = _settled(
-            opened, chosen, nets, llms, resume, raised=settings is not None or budget is not None
-        )
+        raised = settings is not None or budget is not None
+        chosen = _settled(opened, chosen, nets, llms, resume, raised=raised, origin=origin)
         planner = Planner(
             chosen,
             [one.name for one in llms],
@@ -99,11 +103,20 @@ def search(
             reason = engine.run()
         finally:
             shown.close()
+            if record is not None:
+                write_recording(record, opened.recording(), models=[one.name for one in llms])
         return _result(engine, reason, nets, extra, named, keep)
 
 
 def _settled(
-    store: Store, settings: Settings, nets: Sequence[Net], llms: Sequence[LLM], resume: bool, raised: bool
+    store: Store,
+    settings: Settings,
+    nets: Sequence[Net],
+    llms: Sequence[LLM],
+    resume: bool,
+    *,
+    raised: bool,
+    origin: Mapping[str, Any] | None,
 ) -> Settings:
     """The settings of the run: new ones are written down, those of a run that goes on are read."""
     from tap import __version__
@@ -116,11 +129,12 @@ def _settled(
     if found is None:
         if resume:
             raise StoreError(f"{store.path} holds no run", hint="start one without resume")
-        store.begin(settings.as_json(), inputs, str(__version__))
+        noted = {} if origin is None else {"origin": dict(origin)}
+        store.begin(settings.as_json(), {**inputs, **noted}, str(__version__))
         return settings
     if not resume:
         raise StoreError(f"{store.path} already holds a run", hint="resume it, or name another file")
-    if found[1] != inputs:
+    if {name: value for name, value in found[1].items() if name != "origin"} != inputs:
         raise StoreError(
             f"{store.path} holds a run on other networks or models", hint=f"it was started with {found[1]}"
         )

@@ -1,0 +1,94 @@
+"""The search against its baselines under one budget of programs: medians and spread over seeds.
+
+python benches/evidence/search_baselines.py --net r20.table,r20.configs --net r32.table,r32.configs
+
+Every method may have `--programs` programs scored. No real model is asked: a stand-in writes random programs
+of the language when it is shown none, and varies what it is shown otherwise, so the figures compare the ways
+of asking, not models. Methods: independent (init prompts alone), best of n (mutate the best so far), random
+(programs grown anew), genetic (the local search alone), loop (three prompts, the controller and a small local
+search), hand (the best named proxy).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+from search_none import agreements, read
+
+from tap import _core, proxies
+from tap.search import start
+from tap.search.config import Settings, preset
+from tap.search.nets import Net
+from tap.search.prompts import input_names
+from tap.search.recording import Mock
+from tap.search.wire import Request
+
+CHILDREN, CALLS = 5, 4
+SHOWN = re.compile(r"```\n(.*?)\n```", re.DOTALL)
+
+
+def stand_in(inputs: list[str]) -> Mock:
+    """A model whose replies follow from the request alone."""
+
+    def answer(request: Request) -> str:
+        seed = int(request.key[:15], 16)
+        shown = [code for code in SHOWN.findall(request.user) if "score" in code]
+        if shown:
+            codes, _ = _core.vary(seed, shown, CHILDREN, inputs)
+        else:
+            codes = _core.random_programs(seed, CHILDREN, 8, inputs)
+        return json.dumps({"candidates": [{"thought": "", "code": code} for code in codes]})
+
+    return Mock(answer)
+
+
+def methods(programs: int) -> dict[str, tuple[Settings, bool]]:
+    """Settings under which about `programs` programs are scored, and whether a model is asked."""
+    generations = max(1, programs // (CHILDREN * CALLS))
+    asked = {"generations": generations, "calls": CALLS, "children": CHILDREN, "fitness": "agreement"}
+    alone = {"generations": 10, "local": programs // 10, "fitness": "agreement"}
+    half = {**asked, "generations": max(1, generations // 2)}
+    return {
+        "independent": (preset("iid", **asked), True),
+        "best of n": (preset("best-of-n", **asked), True),
+        "random": (preset("random", **alone), False),
+        "genetic": (preset("default", **alone), False),
+        "loop": (preset("default", **half, local=CHILDREN * CALLS), True),
+    }
+
+
+def best(nets: list[Net], settings: Settings, seed: int, asked: bool) -> float:
+    """Agreement of the best program of one search."""
+    inputs = sorted(set.intersection(*(set(input_names(net.table)) for net in nets)))
+    found = start.search(
+        [net.table for net in nets],
+        [net.target for net in nets],
+        llm=stand_in(inputs) if asked else "none",
+        settings=replace(settings, repair=False),
+        seed=seed,
+        references={},
+    )
+    return float(agreements([found.program], nets)[0])
+
+
+def main() -> None:
+    """One line for each method."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--net", action="append", required=True, metavar="TABLE,TARGET")
+    parser.add_argument("--programs", type=int, default=2_000)
+    parser.add_argument("--seeds", type=int, default=5)
+    given = parser.parse_args()
+    nets = [read(pair) for pair in given.net]
+    hand = np.nanmax(agreements([proxies.load(name).source for name in proxies.names()], nets))
+    print(f"{'hand':<12} {hand:.4f}")
+    for name, (settings, asked) in methods(given.programs).items():
+        values = [best(nets, settings, seed, asked) for seed in range(given.seeds)]
+        print(f"{name:<12} {np.median(values):.4f}  {min(values):.4f} to {max(values):.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
