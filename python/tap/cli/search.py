@@ -169,8 +169,8 @@ class _Files:
             raise StoreError(
                 f"{store} does not say what its run reads", hint="name --table and --target again"
             )
-        paths = [[Path(path) for path in origin[name]] for name in ("tables", "targets")]
-        return _Files(*paths, origin["held_out"], origin["llm"])
+        tables, targets = ([Path(path) for path in origin[name]] for name in ("tables", "targets"))
+        return _Files(tables, targets, origin["held_out"], origin["llm"])
 
 
 def _json(path: Path) -> Any:
@@ -180,7 +180,7 @@ def _json(path: Path) -> Any:
         raise TapError(f"{path} is no JSON: {error}") from error
 
 
-def _names(tables: list[Path]) -> list[str]:
+def _names(tables: Sequence[Path]) -> list[str]:
     """File names without suffix, with a number where they repeat."""
     stems = [path.stem for path in tables]
     return [
