@@ -112,7 +112,7 @@ def compress(
     >>> from tap import demo
     >>> found = compress(demo.model(), demo.calibration(), budget="3.5bits", progress=False)
     >>> [row.plan for row in found.compared]
-    ['sqnr', 'uniform int3', 'random (median)', 'random (best)']
+    ['modelopt', 'uniform int3', 'random (median)', 'random (best)']
     """
     from tap.quantize import quantize
     from tap.stats.batches import Batches
