@@ -27,6 +27,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
     "tap._core": {
         "__init__": "the version number",
         "proxy": "parses and runs one program",
+        "limits": "names the limits of programs",
         "screen": "scores many programs",
         "agreement": "rank correlations",
         "rank": "re-exports the rank correlations",

@@ -25,6 +25,7 @@ __all__ = [
     "knapsack_instance",
     "knapsack_ladder",
     "lift",
+    "limits",
     "operators",
     "random_programs",
     "screen_programs",
@@ -127,6 +128,12 @@ class Truth:
         places: NDArray[np.uint32], loss: NDArray[np.float64], stratum: NDArray[np.int64]
     ) -> Truth:
         """Configurations as places [M, L] in a table of scores [F, L], with losses and strata [M]."""
+
+    def regret(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The regret [N] of scores [N, F * L]; NaN where one is not finite, and without budgets."""
+
+def limits() -> list[tuple[str, int]]:
+    """The limits of a program, each as (name, default)."""
 
 def error_kinds() -> list[str]:
     """Codes of the errors of a program, in the order of their numbers in a screening, which start at 1."""

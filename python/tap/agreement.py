@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,11 @@ from tap.errors import DataError, TableError
 from tap.stats.table import LayerTable
 
 Rows = NDArray[np.float64]
+
+RUNGS = 8
+"""Budgets of a regret, evenly between the cheapest and the dearest plan, unless said."""
+_LARGE = 2.0**53
+"""Up to here whole numbers are exact; other costs are counted in a power of 2 that brings them near."""
 
 
 def spearman(scores: Rows, target: Rows) -> Rows | float:
@@ -150,6 +156,67 @@ def agreement(scores: Rows, target: Any, *, draws: int = 1000, seed: int = 0) ->
     )
 
 
+class Regret:
+    """What deciding by scores gives away by one truth, whose best plans are found once.
+
+    >>> from types import SimpleNamespace
+    >>> values = np.array([[3.0, 1.0], [5.0, 2.0], [4.0, 1.5]])
+    >>> truth = SimpleNamespace(formats=("int2", "int4"), values=values)
+    >>> of = Regret(truth, costs=np.array([[2.0, 4.0], [2.0, 4.0], [2.0, 4.0]]), budgets=[8.0])
+    >>> of(values), of(-values)
+    (0.0, 1.0)
+    """
+
+    def __init__(
+        self, target: Any, *, costs: Rows | None = None, budgets: int | Sequence[float] = RUNGS
+    ) -> None:
+        choice = getattr(target, "choice", None)
+        units = choice.shape[1] if choice is not None else np.asarray(target.values).shape[0]
+        self.shape = (units, len(target.formats))
+        if choice is None:
+            if costs is None:
+                raise DataError(
+                    "regret by a sensitivity needs costs", hint="give costs [L, F], such as bytes"
+                )
+            costs = np.asarray(costs, np.float64)
+            _check(costs, self.shape, "costs")
+            if not (np.isfinite(costs) & (costs >= 0)).all():
+                raise DataError("a cost is negative or not a number", hint="costs are finite and not below 0")
+        self._truth = _core_truth(
+            target, np.arange(units), np.arange(len(target.formats)), units, costs, budgets
+        )
+
+    def __call__(self, scores: Rows) -> float:
+        """Of scores [L, F]; NaN when one is not finite. Another shape is a `DataError`."""
+        scores = np.asarray(scores, np.float64)
+        _check(scores, self.shape)
+        return float(self._truth.regret(np.ascontiguousarray(scores.T).reshape(1, -1))[0])
+
+
+def regret(
+    scores: Rows, target: Any, *, costs: Rows | None = None, budgets: int | Sequence[float] = RUNGS
+) -> float:
+    """What deciding by `scores` [L, F] gives away: 0 is the best decision, 1 no better than not knowing.
+
+    With a `Sensitivity`: under each budget the exact plan by the scores and the one by the truth are found;
+    the regret is how much more the first loses by the truth, as part of what the cheapest plan loses, the
+    mean over budgets. `costs` [L, F] are then needed; `budgets` are totals of them, or the number of rungs of
+    an even ladder. With `Configurations`: the loss of the one ranked first in each stratum above the least,
+    as part of the mean's; the mean over strata. `tap.screen` and the search go by the same.
+
+    Raises:
+        DataError: scores or costs of another shape, or no costs for a sensitivity.
+        TableError: no plan fits a budget, or no plan is better than the cheapest.
+
+    >>> from types import SimpleNamespace
+    >>> choice, loss = np.array([[0, 1], [1, 0]]), np.array([0.3, 0.1])
+    >>> truth = SimpleNamespace(formats=("int2", "int4"), choice=choice, loss=loss, stratum=[3, 3])
+    >>> regret(np.array([[0.5, 0.1], [0.2, 0.1]]), truth)
+    0.0
+    """
+    return Regret(target, costs=costs, budgets=budgets)(scores)
+
+
 def _strata(
     predicted: Rows,
     loss: Rows,
@@ -190,10 +257,10 @@ def _interval(samples: Sequence[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _check(scores: Rows, shape: tuple[int, ...]) -> None:
-    if scores.shape != shape:
+def _check(values: Rows, shape: tuple[int, ...], what: str = "scores") -> None:
+    if values.shape != shape:
         raise DataError(
-            f"scores of shape {scores.shape} do not fit a target of {shape}", hint="scores are [L, F]"
+            f"{what} of shape {values.shape} do not fit a target of {shape}", hint=f"{what} are [L, F]"
         )
 
 
@@ -212,40 +279,68 @@ def truth_of(target: Any, table: LayerTable, *, budgets: int | Sequence[float] |
         )
     units = _places([unit.name for unit in table.units], target.units, "unit")
     formats = _places(table.formats, target.formats, "format")
+    costs = None
+    if budgets is not None and not hasattr(target, "choice"):
+        costs = _bytes(table)[np.ix_(units, formats)]
+        if not isinstance(budgets, int):
+            numel = sum(table.units[int(unit)].numel for unit in units)
+            budgets = [bits * numel / 8 for bits in budgets]
+    return _core_truth(target, units, formats, len(table.units), costs, budgets)
+
+
+def _core_truth(
+    target: Any,
+    units: NDArray[np.int64],
+    formats: NDArray[np.int64],
+    n_units: int,
+    costs: Rows | None,
+    budgets: int | Sequence[float] | None,
+) -> _core.Truth:
+    """The target in the core's form: its units and formats by their place in scores of `n_units` units."""
     try:
         if hasattr(target, "choice"):
-            places = formats[np.asarray(target.choice)] * len(table.units) + units
+            places = formats[np.asarray(target.choice)] * n_units + units
             return _core.Truth.configurations(
                 np.ascontiguousarray(places, np.uint32),
                 np.ascontiguousarray(target.loss, np.float64),
                 np.ascontiguousarray(target.stratum, np.int64),
             )
-        places = formats[:, None] * len(table.units) + units
+        places = formats[:, None] * n_units + units
         values = np.ascontiguousarray(np.asarray(target.values, np.float64).T)
-        none: tuple[NDArray[np.int64], list[int]] = (np.zeros(0, np.int64), [])
-        costs, rungs = none if budgets is None else _ladder(table, units, formats, budgets)
+        whole, rungs = np.zeros(0, np.int64), list[int]()
+        if costs is not None and budgets is not None:
+            whole, rungs = _ladder(costs, budgets)
         return _core.Truth.sensitivity(
-            values.ravel(), places.ravel().astype(np.uint32), len(formats), costs, rungs
+            values.ravel(), places.ravel().astype(np.uint32), len(formats), whole, rungs
         )
     except ValueError as error:
         raise TableError(f"the target cannot judge scores: {error}") from error
 
 
-def _ladder(
-    table: LayerTable, units: NDArray[np.int64], formats: NDArray[np.int64], budgets: int | Sequence[float]
-) -> tuple[NDArray[np.int64], list[int]]:
-    """Costs in bytes, format-major in one row, and budgets in bytes."""
+def _bytes(table: LayerTable) -> Rows:
+    """The column `bytes` [L, F], as whole numbers."""
     if "bytes" not in table.columns:
         raise TableError("regret needs the column 'bytes'", hint="collect the table with formats")
     cost = np.asarray(table.columns["bytes"], np.float64).reshape(len(table.units), -1)
-    cost = np.broadcast_to(cost, (len(table.units), len(table.formats)))[np.ix_(units, formats)]
-    whole = np.rint(cost).astype(np.int64)
+    return np.rint(np.broadcast_to(cost, (len(table.units), len(table.formats))))
+
+
+def _ladder(costs: Rows, budgets: int | Sequence[float]) -> tuple[NDArray[np.int64], list[int]]:
+    """Whole costs, format-major in one row, and whole budgets; fractions are rounded to the safe side."""
+    dearest = costs.max(axis=1).sum()
+    whole_numbers = dearest < _LARGE and (costs == np.rint(costs)).all()
+    scale = 1.0 if whole_numbers else 2.0 ** (52 - math.ceil(math.log2(dearest)))
+    whole = np.ceil(costs * scale).astype(np.int64)
     if isinstance(budgets, int):
+        if budgets < 1:
+            raise DataError(f"a ladder of {budgets} budgets", hint="give the number of rungs, at least 1")
         least, most = int(whole.min(axis=1).sum()), int(whole.max(axis=1).sum())
         rungs = [least + (most - least) * rung // (budgets + 1) for rung in range(1, budgets + 1)]
     else:
-        numel = sum(table.units[int(unit)].numel for unit in units)
-        rungs = [int(bits * numel / 8) for bits in budgets]
+        given = np.asarray(budgets, np.float64)
+        if given.ndim != 1 or given.size == 0 or not np.isfinite(given).all():
+            raise DataError("budgets are no list of numbers", hint="give at least one finite budget")
+        rungs = [math.floor(min(budget, 2 * dearest) * scale) for budget in given.tolist()]
     return np.ascontiguousarray(whole.T).ravel(), rungs
 
 

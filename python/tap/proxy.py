@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tap import _core
 from tap.errors import ProxyError, TableError
+from tap.limits import checked
 from tap.stats.table import LayerTable
 from tap.stats.units import Unit
 
@@ -37,7 +38,7 @@ class Proxy:
             columns = _axes_of(columns)
         known = {name for name, _, _ in _core.inputs()}
         extra = [(name, list(axes)) for name, axes in (columns or {}).items() if name not in known]
-        self._program = _core.compile(readable(source), extra, None if limits is None else dict(limits))
+        self._program = _core.compile(readable(source), extra, checked(limits))
 
     def score(self, table: LayerTable) -> NDArray[np.float64]:
         """Scores [L, F]: the loss that each unit is predicted to add in each format.

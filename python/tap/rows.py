@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +14,8 @@ from tap.errors import DataError, require_extra
 _MARKS = ("spearman", "kendall", "regret")
 COLUMNS = ("line", "ok", "kind", "error", *_MARKS, "ops", "hash", "signature", "source")
 """What each row of a result holds; `line` is the line of the program's file, from 1."""
+_LINE, _HELD = 1 << 24, 1 << 23
+"""Bytes of the longest line, and of lines held before they are handed on."""
 _KEYS = ("program", "source", "code")
 
 
@@ -25,11 +26,14 @@ class Writer(Protocol):
         """Add the rows."""
 
 
-def read_programs(path: str | Path, *, chunk: int) -> Iterator[tuple[list[int], list[str], int]]:
+def read_programs(
+    path: str | Path, *, chunk: int | Callable[[], int]
+) -> Iterator[tuple[list[int], list[str], int]]:
     """Programs of a JSON Lines file, `chunk` at a time: their line numbers, texts, and the bytes read so far.
 
     A line is a JSON string, or an object with the program under "program", "source" or "code"; empty lines
-    are skipped. Anything else is a `DataError` that names the line.
+    are skipped. Anything else is a `DataError` that names the line, as is a line of more than 16 MiB. Where
+    programs are long, fewer than `chunk` come at once.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "programs.jsonl"
@@ -40,14 +44,23 @@ def read_programs(path: str | Path, *, chunk: int) -> Iterator[tuple[list[int], 
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path} does not exist", hint="write one program a line, as JSON strings")
-    done = 0
+    size = chunk if callable(chunk) else lambda: chunk
+    numbers, texts, done, held = list[int](), list[str](), 0, 0
     with path.open("rb") as file:
-        numbered = enumerate(file, 1)
-        while lines := list(islice(numbered, chunk)):
-            done += sum(len(line) for _, line in lines)
-            kept = [(number, _program(path, number, line)) for number, line in lines if line.strip()]
-            if kept:
-                yield [number for number, _ in kept], [text for _, text in kept], done
+        for number, line in enumerate(iter(lambda: file.readline(_LINE + 1), b""), 1):
+            if len(line) > _LINE:
+                raise DataError(
+                    f"{path}, line {number} has more than {_LINE:,} bytes", hint="write one program a line"
+                )
+            done, held = done + len(line), held + len(line)
+            if line.strip():
+                numbers.append(number)
+                texts.append(_program(path, number, line))
+            if texts and (len(texts) >= size() or held > _HELD):
+                yield numbers, texts, done
+                numbers, texts, held = [], [], 0
+    if texts:
+        yield numbers, texts, done
 
 
 def _program(path: Path, number: int, line: bytes) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from tap import _core
 from tap.agreement import truth_of
 from tap.errors import TableError
 from tap.files import written_whole
+from tap.limits import checked
 from tap.proxy import core_table, readable
 from tap.rows import read_programs, writer
 from tap.screening import Screening
@@ -88,7 +92,7 @@ def screen_file(
 
     A line is a program as a JSON string, or an object with it under "program". `out` is `.csv`, `.jsonl` or
     `.parquet` and appears when the work ends, by itself or by Ctrl-C; its columns are `tap.rows.COLUMNS`.
-    `chunk` programs are screened at a time; the rest as for `screen`.
+    At most `chunk` programs are screened at a time, as many as take about a second; the rest as for `screen`.
 
     Raises:
         DataError: a file or a line that holds no program; another suffix of `out`.
@@ -103,22 +107,76 @@ def screen_file(
     (2, 1, '1,True,,,1.0')
     """
     judges = _Judges(tables, targets, budgets=budgets, threads=threads, limits=limits)
-    started, rows, ok, complete = time.monotonic(), 0, 0, True
+    started, rows, ok, complete, pace = time.monotonic(), 0, 0, True, _Pace(chunk)
     size = Path(path).stat().st_size if Path(path).is_file() else 0
     with (
+        _Interrupts() as interrupts,
         written_whole(out) as temporary,
         writer(temporary, Path(out).suffix) as file,
         _bar(size, progress) as bar,
     ):
         try:
-            for lines, programs, done in read_programs(path, chunk=chunk):
-                found = judges.screen(programs)
-                file.write(_columns(lines, programs, found))
-                rows, ok = rows + len(found), ok + int(found.ok.sum())
+            for lines, programs, done in read_programs(path, chunk=pace.size):
+                before = time.monotonic()
+                columns = _columns(lines, programs, found := judges.screen(programs))
+                pace.took(len(programs), time.monotonic() - before)
+                with interrupts.held_back():
+                    file.write(columns)
+                    rows, ok = rows + len(found), ok + int(found.ok.sum())
                 bar.update(bar.task_ids[0], completed=done, rows=rows, ok=ok)
         except KeyboardInterrupt:
             complete = False
     return ScreenedFile(rows, ok, complete, time.monotonic() - started)
+
+
+class _Pace:
+    """How many programs to screen at a time: as many as take about a second, however slow they are."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._next = most, min(most, 256)
+
+    def size(self) -> int:
+        return self._next
+
+    def took(self, programs: int, seconds: float) -> None:
+        self._next = max(1, min(self._most, 4 * self._next, int(programs / max(seconds, 1e-9))))
+
+
+class _Interrupts:
+    """Ctrl-C once ends the work, but tears no row; once it came, further ones wait for the file's end.
+
+    Somebody else's handler is left alone, as are other threads than the main one, which no signal reaches.
+    """
+
+    def __init__(self) -> None:
+        self._came = self._held = self._installed = False
+
+    def __enter__(self) -> _Interrupts:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._installed = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """A block that Ctrl-C ends only behind its last line."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        if self._came:
+            raise KeyboardInterrupt
+
+    def _handle(self, *_: object) -> None:
+        first, self._came = not self._came, True
+        if first and not self._held:
+            raise KeyboardInterrupt
 
 
 class _Judges:
@@ -145,7 +203,7 @@ class _Judges:
             for table, target in zip(self.tables, all_targets, strict=True)
         ]
         self.threads = threads or os.cpu_count() or 1
-        self.limits = None if limits is None else dict(limits)
+        self.limits = checked(limits)
 
     def screen(self, programs: Sequence[str]) -> Screening:
         try:

@@ -89,16 +89,16 @@ fn slips(text: &mut String) {
 }
 
 fn limits(text: &mut String) {
-    let Limits { source_bytes, tokens, nesting, operators, live_bytes, work } = Limits::default();
     text.push_str("\n## Limits\n\n| setting | default | error |\n|---|---|---|\n");
-    for (name, value, kind) in [
-        ("source_bytes", source_bytes as u64, Kind::LimitSource),
-        ("tokens", tokens as u64, Kind::LimitTokens),
-        ("nesting", nesting as u64, Kind::LimitNesting),
-        ("operators", operators as u64, Kind::LimitOperators),
-        ("live_bytes", live_bytes, Kind::LimitMemory),
-        ("work", work, Kind::LimitWork),
-    ] {
+    let kinds = [
+        Kind::LimitSource,
+        Kind::LimitTokens,
+        Kind::LimitNesting,
+        Kind::LimitOperators,
+        Kind::LimitMemory,
+        Kind::LimitWork,
+    ];
+    for ((name, value), kind) in Limits::default().named().iter().zip(kinds) {
         let _ = writeln!(text, "| `{name}` | {value} | `{}` |", kind.code());
     }
     let codes: Vec<String> = Kind::ALL.iter().map(|kind| format!("`{}`", kind.code())).collect();

@@ -7,11 +7,11 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::dsl::axes::Axes;
+use crate::dsl::broken::Broken;
 use crate::dsl::kernels::{self, BLOCK, Operand};
 use crate::dsl::ops::{Class, Op};
 use crate::dsl::program::{Instruction, Program};
 use crate::dsl::table::Table;
-use crate::dsl::walk::elementwise;
 
 /// Memory of runs.
 #[derive(Debug, Default)]
@@ -23,6 +23,9 @@ pub struct Fused {
     done: Vec<bool>,
     needed: Vec<bool>,
     order: Vec<(f64, u32)>,
+    row: Vec<f64>,
+    /// Set while a run is repeated to find where its score broke.
+    broken: Option<Broken>,
 }
 
 /// Whether this way of running has all that the program needs.
@@ -33,9 +36,28 @@ pub fn fits(program: &Program) -> bool {
     })
 }
 
+/// A bound on the bytes that the values of a run take at once.
+pub fn bytes(program: &Program, table: &Table) -> u64 {
+    let row = table.units() as u64 * 24;
+    program.instructions.iter().fold(row, |sum, value| {
+        sum.saturating_add(match value.op.class() {
+            Class::Leaf if value.axes.is_column() => 0,
+            _ if value.axes.is_column() => table.elements(value.axes).saturating_mul(8),
+            _ => BLOCK as u64 * 8,
+        })
+    })
+}
+
 impl Fused {
+    /// Run again and learn which values are not finite in which units.
+    pub fn find_broken(&mut self, program: &Program, table: &Table) -> Broken {
+        self.broken = Some(Broken::new(program, table.units()));
+        self.run(program, table);
+        self.broken.take().unwrap_or_default()
+    }
+
     /// The score, [L] or format-major [F][L].
-    pub fn run(&mut self, program: &Program, table: &Table) -> &[f64] {
+    pub fn run<'s>(&'s mut self, program: &Program, table: &'s Table) -> &'s [f64] {
         let count = program.instructions.len();
         self.columns.resize_with(self.columns.len().max(count), Vec::new);
         self.blocks.resize_with(self.blocks.len().max(count), Vec::new);
@@ -43,21 +65,60 @@ impl Fused {
         self.done.resize(count, false);
         for id in 0..count {
             let Some(value) = program.instructions.get(id) else { continue };
-            if !value.axes.is_column() || self.done.get(id) == Some(&true) {
-                continue;
-            }
             match value.op.class() {
+                Class::Leaf => self.note_leaf(table, id, value),
+                _ if !value.axes.is_column() || self.done.get(id) == Some(&true) => {}
                 Class::Reduction => self.reductions(program, table, id),
                 _ => self.column(program, table, id, value),
             }
         }
-        self.columns.get(count.wrapping_sub(1)).map_or(&[], Vec::as_slice)
+        let score = count.wrapping_sub(1);
+        match program.instructions.last() {
+            Some(value) if value.op == Op::Const => {
+                self.row.clear();
+                self.row.resize(table.units(), value.number);
+                &self.row
+            }
+            Some(value) => self.whole(table, score, value),
+            None => &[],
+        }
+    }
+
+    /// All values of a column that is no number.
+    fn whole<'s>(&'s self, table: &'s Table, id: usize, value: &Instruction) -> &'s [f64] {
+        if value.op == Op::Input {
+            return table.column(value.args[0] as u16).unwrap_or_default();
+        }
+        self.columns.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    fn note_leaf(&mut self, table: &Table, id: usize, value: &Instruction) {
+        if let Some(broken) = &mut self.broken {
+            for unit in 0..table.units() {
+                let number = value.op == Op::Const;
+                let finite = if number {
+                    value.number.is_finite()
+                } else {
+                    table.is_finite(value.args[0] as u16, unit)
+                };
+                broken.note(id, unit, !finite);
+            }
+        }
+    }
+
+    fn note_column(&mut self, units: usize, id: usize) {
+        if let (Some(broken), Some(column)) = (&mut self.broken, self.columns.get(id)) {
+            for (place, value) in column.iter().enumerate() {
+                broken.note(id, place % units, !value.is_finite());
+            }
+        }
     }
 
     /// A column from columns.
     fn column(&mut self, program: &Program, table: &Table, id: usize, value: &Instruction) {
         let Some(place) = self.columns.get_mut(id) else { return };
         let mut column = std::mem::take(place);
+        let mut order = std::mem::take(&mut self.order);
         let units = table.units();
         column.clear();
         column.resize(units * formats(value.axes, table), 0.0);
@@ -65,31 +126,32 @@ impl Fused {
             let [a, b, c] = [0, 1, 2].map(|place| {
                 let id = value.operands().get(place).copied().unwrap_or(0) as usize;
                 let start = program.instructions.get(id).map_or(0, |read| column_start(read, format, units));
-                let whole = self.columns.get(id).map_or(&[][..], Vec::as_slice);
                 match program.instructions.get(id) {
                     Some(read) if read.op == Op::Const => Operand::Splat(read.number),
-                    _ => Operand::Slice(whole.get(start..start + units).unwrap_or_default()),
+                    Some(read) => {
+                        let whole = self.whole(table, id, read);
+                        Operand::Slice(whole.get(start..start + units).unwrap_or_default())
+                    }
+                    None => Operand::Splat(f64::NAN),
                 }
             });
             match (value.op, a) {
-                (Op::Const, _) => out.fill(value.number),
-                (Op::Input, _) => {
-                    let whole = table.column(value.args[0] as u16).unwrap_or_default();
-                    let own = whole.get(format * units..(format + 1) * units).unwrap_or_default();
-                    out.iter_mut().zip(own).for_each(|(to, from)| *to = *from);
-                }
                 (op, Operand::Slice(x)) if op.class() == Class::Network => {
-                    kernels::network(op, x, out, &mut self.order);
+                    kernels::network(op, x, out, &mut order);
                 }
                 (op, Operand::Splat(x)) if op.class() == Class::Network => {
-                    kernels::network(op, &vec![x; units], out, &mut self.order);
+                    self.row.clear();
+                    self.row.resize(units, x);
+                    kernels::network(op, &self.row, out, &mut order);
                 }
-                (op, _) => elementwise(op, a, b, c, out),
+                (op, _) => kernels::elementwise(op, [a, b, c], out),
             }
         }
         if let Some(place) = self.columns.get_mut(id) {
             *place = column;
         }
+        self.order = order;
+        self.note_column(units, id);
     }
 
     /// The reduction `first` and all later ones over the same axes that need no column not yet computed.
@@ -116,6 +178,7 @@ impl Fused {
             }
         }
         Arch::new().dispatch(Units { fused: self, program, table, domain, group: &group });
+        group.iter().for_each(|id| self.note_column(table.units(), *id));
     }
 
     /// Mark the samples that a reduction reads; false when it waits for a column at or after `first`.
@@ -128,10 +191,9 @@ impl Fused {
             for operand in value.operands() {
                 let operand = *operand as usize;
                 let column = program.instructions.get(operand).is_some_and(|read| read.axes.is_column());
-                if column
-                    && operand >= first
-                    && program.instructions.get(operand).map(|read| read.op) != Some(Op::Const)
-                {
+                let leaf =
+                    program.instructions.get(operand).is_some_and(|read| read.op.class() == Class::Leaf);
+                if column && operand >= first && !leaf {
                     return false;
                 }
                 if !column && seen.get(operand) == Some(&false) {
@@ -226,6 +288,9 @@ impl Fused {
                 });
                 kernels::elementwise_here(value.op, [a, b, c], &mut out);
             }
+            if let Some(broken) = &mut self.broken {
+                broken.note(id, unit, out.iter().any(|value| !value.is_finite()));
+            }
             if let Some(place) = self.blocks.get_mut(id) {
                 *place = out;
             }
@@ -245,9 +310,7 @@ impl Fused {
             Some(read) if read.op == Op::Const => Operand::Splat(read.number),
             Some(read) if read.axes.is_column() => {
                 let place = column_start(read, format, table.units()) + unit;
-                Operand::Splat(
-                    self.columns.get(id).and_then(|column| column.get(place)).copied().unwrap_or(f64::NAN),
-                )
+                Operand::Splat(self.whole(table, id, read).get(place).copied().unwrap_or(f64::NAN))
             }
             _ => Operand::Slice(self.blocks.get(id).map_or(&[], Vec::as_slice)),
         }

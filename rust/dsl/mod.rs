@@ -28,6 +28,7 @@ mod pass;
 pub mod quick;
 mod text;
 
+pub mod broken;
 pub mod docs;
 mod fused;
 pub mod grammar;

@@ -1,14 +1,15 @@
 //! A program over a table: scores of each unit in each format, or which operator made them not finite.
 
 use crate::dsl::axes::Axes;
+use crate::dsl::broken::Broken;
 use crate::dsl::error::{Error, Kind, Span};
 use crate::dsl::fused::{self, Fused};
 use crate::dsl::limits::Limits;
-use crate::dsl::ops::{Class, Op};
+use crate::dsl::ops::Op;
 use crate::dsl::program::Program;
 use crate::dsl::schema::Schema;
 use crate::dsl::table::Table;
-use crate::dsl::walk::{self, Value};
+use crate::dsl::walk;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,9 @@ impl NonFinite {
     }
 }
 
+/// Bytes for each value beside its numbers: headers of lists, flags, and lists of places.
+const LIST_BYTES: u64 = 128;
+
 /// Memory that runs use again.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -75,7 +79,8 @@ impl Scratch {
     }
 }
 
-/// Run `program` over `table`. An error says that it may not run: a limit, or an input that is missing.
+/// Run `program` over `table`. An error says that it may not run: a limit, or an input that is missing. A run whose
+/// score is not finite is repeated once to find where it broke.
 pub fn run(
     program: &Program,
     table: &Table,
@@ -83,26 +88,44 @@ pub fn run(
     limits: &Limits,
     scratch: &mut Scratch,
 ) -> Result<Verdict, Error> {
-    admit(program, table, schema, limits)?;
-    let (units, formats) = (table.units(), table.formats());
-    scratch.scores.clear();
-    if fused::fits(program) {
-        let score = scratch.fused.run(program, table);
-        let copies = if program.axes.contains(Axes::FORMAT) { 1 } else { formats };
-        (0..copies).for_each(|_| scratch.scores.extend_from_slice(score));
-    } else {
-        let values = walk::walk(program, table);
-        let score = values.last();
-        for format in 0..formats {
-            let own = |unit| score.map_or(Vec::new(), |score| walk::of_unit(score, unit, units));
-            let at = |own: Vec<f64>| own.get(format).or(own.first()).copied().unwrap_or(f64::NAN);
-            scratch.scores.extend((0..units).map(|unit| at(own(unit))));
-        }
-    }
-    if scratch.scores.iter().all(|score| score.is_finite()) {
+    if is_finite(program, table, schema, limits, scratch)? {
         return Ok(Verdict::Finite);
     }
-    Ok(Verdict::NonFinite(diagnose(program, table, &walk::walk(program, table))))
+    let broken = if fused::fits(program) {
+        scratch.fused.find_broken(program, table)
+    } else {
+        let mut broken = Broken::new(program, table.units());
+        walk::walk(program, table, Some(&mut broken));
+        broken
+    };
+    let (unit, value) = broken.first(program);
+    let op = program.instructions.get(value).map_or(Op::Const, |instruction| instruction.op);
+    let span = program.spans.get(value).copied().unwrap_or_default();
+    Ok(Verdict::NonFinite(NonFinite { unit, value: value as u32, op, span }))
+}
+
+/// As `run`, without the search for what broke: whether all scores are finite.
+pub fn is_finite(
+    program: &Program,
+    table: &Table,
+    schema: &Schema,
+    limits: &Limits,
+    scratch: &mut Scratch,
+) -> Result<bool, Error> {
+    admit(program, table, schema, limits)?;
+    let Scratch { scores, fused } = scratch;
+    let own;
+    let score = if fused::fits(program) {
+        fused.run(program, table)
+    } else {
+        own = walk::walk(program, table, None);
+        &own
+    };
+    let copies = if program.axes.contains(Axes::FORMAT) { 1 } else { table.formats() };
+    scores.clear();
+    scores.reserve_exact(score.len() * copies);
+    (0..copies).for_each(|_| scores.extend_from_slice(score));
+    Ok(scores.iter().all(|score| score.is_finite()))
 }
 
 /// Refuse a run whose inputs are missing, or that would pass a limit.
@@ -150,44 +173,11 @@ impl Program {
         })
     }
 
-    /// A bound on the bytes of all values that one run holds at once.
+    /// A bound on the bytes that a run holds at once: its values, the scores, and what finding a broken value takes.
     pub fn live_bytes(&self, table: &Table) -> u64 {
-        self.instructions
-            .iter()
-            .filter(|value| value.op.class() != Class::Leaf)
-            .fold(0u64, |sum, value| sum.saturating_add(table.elements(value.axes).saturating_mul(8)))
+        let values = if fused::fits(self) { fused::bytes(self, table) } else { walk::bytes(self, table) };
+        let scores = table.elements(Axes::FORMAT).saturating_mul(8);
+        let lists = (self.instructions.len() as u64).saturating_mul(LIST_BYTES);
+        values.saturating_add(scores).saturating_add(lists).saturating_add(Broken::bytes(self, table.units()))
     }
-}
-
-/// Go back from the first score that is not finite, unit by unit, to where finite values broke.
-fn diagnose(program: &Program, table: &Table, values: &[Value]) -> NonFinite {
-    let units = table.units();
-    let broken = |id: usize, unit: usize| {
-        values.get(id).is_some_and(|value| walk::of_unit(value, unit, units).iter().any(|v| !v.is_finite()))
-    };
-    let score = program.instructions.len().saturating_sub(1);
-    let unit = (0..units).find(|unit| broken(score, *unit)).unwrap_or(0);
-    let mut seen = vec![false; program.instructions.len() * units];
-    let mut waiting = vec![(score, unit)];
-    let mut found = score;
-    while let Some((id, unit)) = waiting.pop() {
-        let Some(seen) = seen.get_mut(id * units + unit) else { continue };
-        if std::mem::replace(seen, true) {
-            continue;
-        }
-        let Some(instruction) = program.instructions.get(id) else { continue };
-        let before = waiting.len();
-        for operand in instruction.operands() {
-            let network = instruction.op.class() == Class::Network;
-            let reads = if network { 0..units } else { unit..unit + 1 };
-            waiting
-                .extend(reads.map(|unit| (*operand as usize, unit)).filter(|(id, unit)| broken(*id, *unit)));
-        }
-        if waiting.len() == before {
-            found = found.min(id);
-        }
-    }
-    let op = program.instructions.get(found).map_or(Op::Const, |instruction| instruction.op);
-    let span = program.spans.get(found).copied().unwrap_or_default();
-    NonFinite { unit, value: found as u32, op, span }
 }

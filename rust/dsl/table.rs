@@ -142,6 +142,17 @@ impl Table {
         }
     }
 
+    /// Whether all values of an input are finite in a unit; not where the table lacks it.
+    pub fn is_finite(&self, id: u16, unit: usize) -> bool {
+        match self.data(id) {
+            Some(Data::Column(values)) => values.iter().skip(unit).step_by(self.units).all(|v| v.is_finite()),
+            Some(Data::Sample { .. }) => {
+                self.sample(id, unit).is_some_and(|values| values.iter().all(|v| v.is_finite()))
+            }
+            None => false,
+        }
+    }
+
     /// Sizes along (format, out, in, pos) of a value with these axes in one unit; 1 where it lacks the axis.
     pub fn shape(&self, axes: Axes, unit: usize) -> [usize; 4] {
         let [out, inp, pos] = self.sampled.get(unit).copied().unwrap_or([1; 3]);

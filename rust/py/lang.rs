@@ -183,19 +183,18 @@ fn schema_of(columns: &[(String, Vec<String>)]) -> PyResult<Schema> {
 pub(super) fn limits_of(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
     let mut limits = Limits::default();
     for (name, value) in given.iter().flat_map(|given| given.iter()) {
-        let value: u64 = value.extract()?;
-        let size = usize::try_from(value).unwrap_or(usize::MAX);
-        match name.extract::<String>()?.as_str() {
-            "source_bytes" => limits.source_bytes = size,
-            "tokens" => limits.tokens = size,
-            "nesting" => limits.nesting = size,
-            "operators" => limits.operators = size,
-            "live_bytes" => limits.live_bytes = value,
-            "work" => limits.work = value,
-            other => return Err(PyValueError::new_err(format!("there is no limit '{other}'"))),
+        let name = name.extract::<String>()?;
+        if !limits.set(&name, value.extract()?) {
+            return Err(PyValueError::new_err(format!("there is no limit '{name}'")));
         }
     }
     Ok(limits)
+}
+
+/// The limits of a program, each as (name, default).
+#[pyfunction]
+pub fn limits() -> Vec<(&'static str, u64)> {
+    Limits::default().named().to_vec()
 }
 
 /// `tap.errors.ProxyError` for an error of the core.

@@ -14,7 +14,7 @@ mod _core {
     #[pymodule_export]
     use super::knapsack::{KeptKnapsack, ParetoPoints, knapsack, knapsack_instance, knapsack_ladder};
     #[pymodule_export]
-    use super::lang::{Program, Table, compile, constants, error_json, input_rows, operators};
+    use super::lang::{Program, Table, compile, constants, error_json, input_rows, limits, operators};
     #[pymodule_export]
     use super::lang::{format_source, grammar, lift, random_programs, vary};
     #[pymodule_export]

@@ -53,6 +53,21 @@ impl Truth {
             screen::Truth::configurations(units, places.as_slice()?, loss.as_slice()?, stratum.as_slice()?);
         Ok(Truth { truth: truth.map_err(|misfit| PyValueError::new_err(misfit.0))? })
     }
+
+    /// The regret of each row of scores, [F, L] in one row; NaN where one is not finite, and without budgets.
+    fn regret<'py>(
+        &self,
+        py: Python<'py>,
+        scores: PyReadonlyArray2<'py, f64>,
+    ) -> PyResult<Bound<'py, PyArray1<f64>>> {
+        let size = scores.as_array().ncols();
+        if !self.truth.fits(size) {
+            return Err(PyValueError::new_err("the truth reads beyond the scores"));
+        }
+        let values = scores.as_slice()?;
+        let marks = py.detach(|| self.truth.marks(values, size));
+        Ok(PyArray1::from_vec(py, marks.iter().map(|mark| mark.regret).collect()))
+    }
 }
 
 /// Codes of the errors of a program, in the order of their numbers in a screening, which start at 1.

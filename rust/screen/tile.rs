@@ -5,7 +5,7 @@ use super::graph::Graph;
 use super::truth::{Judge, Mark, join};
 use super::{Pair, Row, Screen};
 use crate::dsl::quick::{Read, Reader, Setting};
-use crate::dsl::{self, Axes, Error, Kind, Limits, Program, Schema, Scratch, Table, Verdict};
+use crate::dsl::{self, Axes, Error, Kind, Limits, Program, Schema, Scratch, Table};
 
 /// Score tables that are ranked together.
 const BATCH: usize = 16;
@@ -269,8 +269,8 @@ fn error_of<'a>(table: &'a Table, schema: &Schema) -> Option<&'a [f64]> {
 
 /// Scores [F][L] of one program, as `Proxy.score` gives them.
 fn scores(program: &Program, pair: &Pair, limits: &Limits, scratch: &mut Scratch) -> Result<Vec<f64>, Kind> {
-    let verdict = dsl::run(program, pair.table, pair.schema, limits, scratch);
-    if !matches!(verdict.map_err(|error| error.kind)?, Verdict::Finite) {
+    let finite = dsl::run::is_finite(program, pair.table, pair.schema, limits, scratch);
+    if !finite.map_err(|error| error.kind)? {
         return Err(Kind::NonFinite);
     }
     let mut scores = scratch.scores().to_vec();

@@ -140,6 +140,19 @@ impl Truth {
         Ok(self)
     }
 
+    /// The marks of tables of scores [N][F][L] of `size` each; of those that are not finite, `Mark::NONE`.
+    pub fn marks(&self, scores: &[f64], size: usize) -> Vec<Mark> {
+        let mut judge = Judge::default();
+        let mark = |scores: &[f64]| {
+            let mut mark = [Mark::NONE];
+            if scores.iter().all(|score| score.is_finite()) {
+                self.mark(scores, size, &mut judge, &mut mark);
+            }
+            mark[0]
+        };
+        scores.chunks_exact(size.max(1)).map(mark).collect()
+    }
+
     /// Judges tables of scores, format-major, one after the other; `judge` is memory to use again.
     pub(super) fn mark(&self, scores: &[f64], size: usize, judge: &mut Judge, marks: &mut [Mark]) {
         match &self.kind {

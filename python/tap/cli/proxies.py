@@ -62,6 +62,7 @@ def score(
         str, typer.Argument(metavar="PROXY", help="A name, a file.tap, or - for standard input.")
     ],
     table: o.Table,
+    limit: o.Limits = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -69,11 +70,12 @@ def score(
 
     Example: tap score sqnr --table table.safetensors
     """
+    from tap.limits import parse
     from tap.proxy import Proxy
     from tap.stats.table import LayerTable
 
     loaded = LayerTable.load(table)
-    program = Proxy(source_of(proxy), columns=loaded)
+    program = Proxy(source_of(proxy), limits=parse(limit or []), columns=loaded)
     scores = program.score(loaded)
     for note in program.notes:
         say(f"note: {note}", quiet=quiet)

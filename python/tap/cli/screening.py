@@ -49,6 +49,7 @@ def screen(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Rows of a .jsonl file: .csv, .jsonl or .parquet."),
     ] = None,
+    limit: o.Limits = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -59,6 +60,7 @@ def screen(
 
     Example: tap screen --table table.safetensors --target configs.safetensors
     """
+    from tap.limits import parse
     from tap.pipeline import load_target
     from tap.stats.table import LayerTable
 
@@ -69,29 +71,30 @@ def screen(
             f"{len(table)} tables and {len(target)} targets; give one target for each table"
         )
     tables, targets = [LayerTable.load(path) for path in table], [load_target(path) for path in target]
+    options: dict[str, Any] = {"budgets": regret, "threads": threads, "limits": parse(limit or [])}
     stream = Path(proxy[0]) if proxy and len(proxy) == 1 and proxy[0].endswith(".jsonl") else None
     if (stream is None) != (out is None):
         raise typer.BadParameter("--out and one .jsonl file of programs go together")
     if stream is not None and out is not None:
-        _screen_file(stream, tables, targets, out, regret=regret, threads=threads, quiet=quiet)
+        _screen_file(stream, tables, targets, out, quiet=quiet, options=options)
         return
-    rows = _rows(_sources(proxy or list(library.names())), tables, targets, regret=regret, threads=threads)
+    rows = _rows(_sources(proxy or list(library.names())), tables, targets, options)
     show(rows[:top], as_json=as_json, quiet=quiet)
 
 
 def _rows(
-    sources: dict[str, str], tables: Any, targets: Any, *, regret: int | None, threads: int | None
+    sources: dict[str, str], tables: Any, targets: Any, options: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """One row a proxy, best first."""
     from tap.screen import screen as run
 
-    found = run(list(sources.values()), tables, targets, budgets=regret, threads=threads)
+    found = run(list(sources.values()), tables, targets, **options)
     rows: list[dict[str, Any]] = [
         {
             "proxy": name,
             "spearman": float(found.spearman[index]),
             "kendall": float(found.kendall[index]),
-            **({"regret": float(found.regret[index])} if regret else {}),
+            **({"regret": float(found.regret[index])} if options["budgets"] else {}),
             "ops": int(found.ops[index]),
             "error": str(found.kind[index]),
         }
@@ -101,7 +104,7 @@ def _rows(
 
 
 def _screen_file(
-    path: Path, tables: Any, targets: Any, out: Path, *, regret: int | None, threads: int | None, quiet: bool
+    path: Path, tables: Any, targets: Any, out: Path, *, quiet: bool, options: dict[str, Any]
 ) -> None:
     from tap.screen import screen_file
 
@@ -110,9 +113,8 @@ def _screen_file(
         tables,
         targets,
         out=out,
-        budgets=regret,
-        threads=threads,
         progress=not quiet and is_interactive(),
+        **options,
     )
     say(
         f"{out}: {done.rows:,} programs in {done.seconds:.1f} s, {done.ok:,} with a finite score", quiet=quiet

@@ -66,35 +66,12 @@ def accuracy_kept(net: Net, scores: Scores) -> float | None:
     return float(np.mean(shares)) if shares else None
 
 
-LADDER = (0.25, 0.5, 0.75)
-"""Budgets of the regret, between the smallest and the largest size."""
+def regret(net: Net, scores: Scores) -> float | None:
+    """Regret of what `scores` choose on `net`, see `tap.agreement.regret`; None where no choice can be wrong.
 
-
-def regret(net: Net, scores: Scores) -> float:
-    """How much worse than the best the choices of `scores` are: 0 is the best, 1 is like a random choice.
-
-    With configurations: the measured loss of the one with the smallest predicted loss, in each stratum,
-    between the best and the mean loss of the stratum. With a sensitivity: the measured total of the plans
-    that the scores lead to under three budgets, between that of the best plan and that of the smallest.
+    Costs are bytes, under an even ladder of budgets between the smallest and the largest size.
     """
-    if net.by_configurations:
-        predicted, loss = net.predicted(scores), np.asarray(net.target.loss, dtype=float)
-        shares = [
-            _share(loss[group][np.argmin(predicted[group])], loss[group].min(), loss[group].mean())
-            for group in net.groups()
-        ]
-        return float(np.mean(shares))
-    truth, sizes = np.asarray(net.target.values, dtype=float), _sizes(net)
-    units, smallest = np.arange(len(truth)), sizes.argmin(axis=1)
-    low, high = float(sizes.min(axis=1).sum()), float(sizes.max(axis=1).sum())
-    worst = float(truth[units, smallest].sum())
-    shares = []
-    for step in LADDER:
-        budget = {"size": low + step * (high - low)}
-        chosen = allocate(scores, {"size": sizes}, budget).choice
-        best = allocate(truth, {"size": sizes}, budget).objective
-        shares.append(_share(float(truth[units, chosen].sum()), best, worst))
-    return float(np.mean(shares))
+    return None if net.regret is None else net.regret(scores)
 
 
 @dataclass
@@ -117,15 +94,3 @@ class PlanAccuracy:
         if key not in self.cache:
             self.cache[key] = float(self.measure(choice))
         return self.cache[key]
-
-
-def _sizes(net: Net) -> NDArray[np.float64]:
-    """Bytes of each unit in each format; weights times bits where the table has no bytes."""
-    if "bytes" in net.table.columns:
-        return np.asarray(net.table.columns["bytes"], dtype=float)
-    numel = np.array([[unit.numel] for unit in net.table.units], dtype=float)
-    return np.asarray(numel * np.asarray(net.table.columns["bits"], dtype=float))
-
-
-def _share(value: float, best: float, worst: float) -> float:
-    return float((value - best) / (worst - best)) if worst > best else 0.0

@@ -137,9 +137,14 @@ class Judge:
         agreement = [net.agreement(values) for net, values in zip(self.nets, scores, strict=True)]
         if not np.isfinite(agreement).all():
             return replace(candidate, verdict="finite", reason="the scores are the same for all units")
-        regret = [terms.regret(net, values) for net, values in zip(self.nets, scores, strict=True)]
+        found = [terms.regret(net, values) for net, values in zip(self.nets, scores, strict=True)]
+        regret = [value for value in found if value is not None]
         table = [(net.name, AGREEMENT, value) for net, value in zip(self.nets, agreement, strict=True)]
-        table += [(net.name, REGRET, value) for net, value in zip(self.nets, regret, strict=True)]
+        table += [
+            (net.name, REGRET, value)
+            for net, value in zip(self.nets, found, strict=True)
+            if value is not None
+        ]
         kept: list[float | None] = [None] * len(self.nets)
         if self.settings.fitness == "mixed" and could_enter(terms.ceiling(self.settings, agreement)):
             kept = [terms.accuracy_kept(net, values) for net, values in zip(self.nets, scores, strict=True)]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tap.agreement import spearman
+from tap.agreement import Regret, spearman
 from tap.errors import TableError
 from tap.stats.table import LayerTable
 
@@ -39,6 +40,22 @@ class Net:
         predicted = self.predicted(scores)
         truth = np.asarray(self.target.loss if self.by_configurations else self.target.values).ravel()
         return float(np.mean([spearman(predicted[group], truth[group]) for group in self.groups()]))
+
+    @cached_property
+    def regret(self) -> Regret | None:
+        """What choices by scores give away; None where no choice can be wrong."""
+        try:
+            return Regret(self.target, costs=None if self.by_configurations else self._sizes())
+        except TableError:
+            return None
+
+    def _sizes(self) -> Scores:
+        """Bytes of each unit in each format; weights times bits where the table has no bytes."""
+        columns, shape = self.table.columns, np.asarray(self.target.values).shape
+        if "bytes" in columns:
+            return np.broadcast_to(np.asarray(columns["bytes"], dtype=float).reshape(shape[0], -1), shape)
+        numel = np.array([[unit.numel] for unit in self.table.units], dtype=float)
+        return np.asarray(numel * np.asarray(columns["bits"], dtype=float).reshape(shape[0], -1))
 
     def predicted(self, scores: Scores) -> Scores:
         """What the truth is compared with: scores [L * F], or their sum over each configuration [M]."""
@@ -124,6 +141,16 @@ def check_nets(nets: Sequence[Net]) -> None:
             raise TableError(
                 f"the table and the truth of {net.name} come from different weights",
                 hint="collect and measure the same model",
+            )
+
+
+def check_choices(nets: Sequence[Net]) -> None:
+    """Refuse nets on which a choice cannot be wrong, as regret needs it."""
+    for net in nets:
+        if net.regret is None:
+            raise TableError(
+                f"regret says nothing on {net.name}: its cheapest plan is the best",
+                hint="choose another fitness, or measure on more samples",
             )
 
 

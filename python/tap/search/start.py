@@ -20,7 +20,7 @@ from tap.search.engine import Engine
 from tap.search.judge import ACCURACY, AGREEMENT
 from tap.search.llm import LLM
 from tap.search.llms import connect
-from tap.search.nets import Net, Scores, check_nets
+from tap.search.nets import Net, Scores, check_choices, check_nets
 from tap.search.planning import GRAMMARS, Planner
 from tap.search.prompts import input_names, language_manual, reply_grammar
 from tap.search.recording import write_recording
@@ -83,6 +83,8 @@ def search(
     extra = [Net(name, table, target) for name, table, target in held_out]
     check_nets([*nets, *extra])
     given = settings if settings is not None else Settings()
+    if given.fitness == "regret":
+        check_choices(nets)
     chosen = replace(given, seed=seed, budget=budget if budget is not None else given.budget)
     llms = connect(llm, key_env=key_env, key_file=key_file)
     named = _references() if references is None else dict(references)
