@@ -24,6 +24,8 @@ test-python: env
 
 # The property tests on fifty times as many cases; it takes a good part of an hour.
 test-nightly: env
+	CARGO_PROFILE_TEST_OPT_LEVEL=0 cargo test --quiet --test language --test corpus
+	cargo test --quiet --release --test language --test corpus --test screen
 	TAP_CASES=100000 $(BIN)/python -m pytest tests/test_property_*.py
 
 lint: env

@@ -152,3 +152,23 @@ def test_the_page_of_proxies_is_current() -> None:
 
     page = Path(__file__).parent.parent / "docs" / "proxies.md"
     assert page.read_text(encoding="utf-8") == markdown()
+
+
+# fmt: off
+KNOWN = [
+    "plain", "snip", "grasp", "synflow", "logsynflow", "fisher", "grad_norm", "l2_norm", "zico", "hawq_v1",
+    "hawq_v1_mqbench", "hawq_v2", "hawq_trace_mqbench", "ompq", "qe", "brecq", "mpqco", "modelopt",
+    "autoround", "squeezellm", "nncf_weight_error", "nncf_hessian", "nncf_mean_variance",
+    "nncf_max_variance", "nncf_mean_magnitude", "pruner_zero", "sqnr",
+]
+# fmt: on
+"""The formulas of the literature with a form for one unit; docs/proxies.md names those without."""
+
+
+def test_every_known_formula_is_a_program_with_a_golden_result() -> None:
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    missing = set(KNOWN) - set(proxies.names()) | set(proxies.names()) - set(golden)
+    assert not missing
+    twins = set(SCORES) | set(SENSITIVITY)
+    assert set(proxies.names()) <= twins
+    assert all(np.isfinite(golden[name]).all() for name in KNOWN)

@@ -322,6 +322,8 @@ def _bytes(table: LayerTable) -> Rows:
     if "bytes" not in table.columns:
         raise TableError("regret needs the column 'bytes'", hint="collect the table with formats")
     cost = np.asarray(table.columns["bytes"], np.float64).reshape(len(table.units), -1)
+    if not (np.isfinite(cost) & (cost >= 0)).all():
+        raise TableError("the column 'bytes' has a value that is no size", hint="collect the table again")
     return np.rint(np.broadcast_to(cost, (len(table.units), len(table.formats))))
 
 

@@ -110,7 +110,8 @@ def writer(path: Path, suffix: str) -> Iterator[Writer]:
 
 class _Csv:
     def __init__(self, file: Any) -> None:
-        self._rows = csv.writer(file, lineterminator="\n")
+        # The line end of RFC 4180, or a lone carriage return within a program would not be quoted.
+        self._rows = csv.writer(file)
         self._rows.writerow(COLUMNS)
 
     def write(self, columns: Sequence[Sequence[Any]]) -> None:

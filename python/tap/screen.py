@@ -16,7 +16,7 @@ import numpy as np
 
 from tap import _core
 from tap.agreement import truth_of
-from tap.errors import TableError
+from tap.errors import DataError, TableError
 from tap.files import written_whole
 from tap.limits import checked
 from tap.proxy import core_table, readable
@@ -26,6 +26,8 @@ from tap.stats.table import LayerTable
 
 __all__ = ["ScreenedFile", "Screening", "screen", "screen_file"]
 
+_THREADS = 1024
+"""More are never started."""
 _KINDS = np.array(["", *_core.error_kinds()], dtype=object)
 
 
@@ -54,6 +56,7 @@ def screen(
 
     Raises:
         TableError: a target that does not belong to its table.
+        DataError: less than one thread.
 
     >>> found = screen(["dw2", "numel * bits", "log(0 * bits)"], *_example())
     >>> found.ok.tolist(), found.spearman[:2].tolist(), str(found.kind[2])
@@ -202,7 +205,9 @@ class _Judges:
             (core_table(table), truth_of(target, table, budgets=budgets))
             for table, target in zip(self.tables, all_targets, strict=True)
         ]
-        self.threads = threads or os.cpu_count() or 1
+        if threads is not None and threads < 1:
+            raise DataError(f"{threads} threads", hint="give at least 1, or None for all cores")
+        self.threads = min(threads or os.cpu_count() or 1, _THREADS)
         self.limits = checked(limits)
 
     def screen(self, programs: Sequence[str]) -> Screening:
@@ -241,7 +246,7 @@ def _columns(lines: list[int], programs: list[str], found: Screening) -> list[li
         found.ops.tolist(),
         found.hash.tolist(),
         signatures,
-        programs,
+        [readable(program) for program in programs],
     ]
 
 

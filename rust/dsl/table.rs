@@ -2,6 +2,9 @@
 
 use crate::dsl::axes::Axes;
 
+/// Formats that a table may have.
+const MOST_FORMATS: usize = 1 << 16;
+
 /// Statistics of L units in F formats. Input ids are those of the schema the table was filled for.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
@@ -41,7 +44,7 @@ impl Table {
     /// A table without inputs; `whole` and `sampled` are sizes of (out, in, pos) for each unit.
     pub fn new(formats: usize, whole: &[[u64; 3]], sampled: &[[u64; 3]]) -> Result<Table, Misfit> {
         let units = whole.len();
-        if units == 0 || formats == 0 || sampled.len() != units {
+        if units == 0 || formats == 0 || formats > MOST_FORMATS || sampled.len() != units {
             return Err(Misfit("a table needs units, formats, and sampled sizes for each unit".into()));
         }
         let mut table = Table { units, formats, ..Table::default() };
