@@ -19,9 +19,9 @@ impl Broken {
         Broken { units, flags: vec![false; program.instructions.len() * units] }
     }
 
-    /// The bytes of `new` and `first` together.
-    pub fn bytes(program: &Program, units: usize) -> u64 {
-        (program.instructions.len() as u64).saturating_mul(units as u64).saturating_mul(BYTES)
+    /// The bytes of `new` and `first` together, for a program of so many values.
+    pub fn bytes(values: u64, units: usize) -> u64 {
+        values.saturating_mul(units as u64).saturating_mul(BYTES)
     }
 
     /// Remember whether a value is broken in a unit; once broken it stays so.

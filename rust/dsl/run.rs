@@ -176,8 +176,14 @@ impl Program {
     /// A bound on the bytes that a run holds at once: its values, the scores, and what finding a broken value takes.
     pub fn live_bytes(&self, table: &Table) -> u64 {
         let values = if fused::fits(self) { fused::bytes(self, table) } else { walk::bytes(self, table) };
-        let scores = table.elements(Axes::FORMAT).saturating_mul(8);
-        let lists = (self.instructions.len() as u64).saturating_mul(LIST_BYTES);
-        values.saturating_add(scores).saturating_add(lists).saturating_add(Broken::bytes(self, table.units()))
+        values.saturating_add(beside(self.instructions.len() as u64, table))
     }
+}
+
+/// A bound on the bytes that a run of so many values holds beside them: the scores, lists, and what finding a broken
+/// value takes.
+pub fn beside(values: u64, table: &Table) -> u64 {
+    let scores = table.elements(Axes::FORMAT).saturating_mul(8);
+    let lists = values.saturating_mul(LIST_BYTES);
+    scores.saturating_add(lists).saturating_add(Broken::bytes(values, table.units()))
 }

@@ -225,6 +225,8 @@ impl<'a> Tiles<'a> {
 struct Room {
     /// Elements of a value: without formats, with them.
     elements: [u64; 2],
+    /// Bytes that a program holds beside its values: those of none, those of one.
+    beside: [u64; 2],
     work: u64,
     bytes: u64,
 }
@@ -232,7 +234,16 @@ struct Room {
 impl Room {
     fn new(pairs: &[Pair], limits: &Limits) -> Room {
         let most = |axes| pairs.iter().map(|pair| pair.table.elements(axes)).max().unwrap_or(0);
-        Room { elements: [most(Axes::NONE), most(Axes::FORMAT)], work: limits.work, bytes: limits.live_bytes }
+        let beside = |values| {
+            let rows = |pair: &Pair| dsl::run::beside(values, pair.table) + pair.table.units() as u64 * 24;
+            pairs.iter().map(rows).max().unwrap_or(0)
+        };
+        Room {
+            elements: [most(Axes::NONE), most(Axes::FORMAT)],
+            beside: [beside(0), beside(1)],
+            work: limits.work,
+            bytes: limits.live_bytes,
+        }
     }
 
     /// Whether no table's limits are passed; when in doubt they may be.
@@ -242,7 +253,11 @@ impl Room {
             let [plain, formats] = counts.map(u64::from);
             plain.saturating_mul(self.elements[0]).saturating_add(formats.saturating_mul(self.elements[1]))
         };
-        total(read.cost) <= self.work && total(read.values).saturating_mul(8) <= self.bytes
+        // Operators have three operands at most, so a program of n has no more than 3 n + 1 values.
+        let values = 3 * u64::from(read.ops) + 1;
+        let beside = self.beside[0].saturating_add(values.saturating_mul(self.beside[1]));
+        let bytes = total(read.values).saturating_mul(8).saturating_add(beside);
+        total(read.cost) <= self.work && bytes <= self.bytes
     }
 }
 
