@@ -3,6 +3,7 @@
 use tap_core::dsl::pool::Pool;
 use tap_core::dsl::quick::{Reader, Setting};
 use tap_core::dsl::random::{self, Rng};
+use tap_core::dsl::run::beside;
 use tap_core::dsl::{Axes, Limits, Schema, Table, compile, vary};
 
 const UNITS: usize = 3;
@@ -30,7 +31,10 @@ fn check(reader: &mut Reader, pool: &mut Pool, source: &[u8], limits: &Limits) -
     let elements = [UNITS as u64, (UNITS * FORMATS) as u64];
     let total = |counts: [u32; 2]| u64::from(counts[0]) * elements[0] + u64::from(counts[1]) * elements[1];
     assert_eq!(total(read.cost), program.work(&table), "{shown}");
-    assert_eq!(total(read.values) * 8, program.live_bytes(&table), "{shown}");
+    let values = program.instructions.len() as u64;
+    let held = total(read.values) * 8 + beside(values, &table) + UNITS as u64 * 24;
+    assert_eq!(held, program.live_bytes(&table), "{shown}");
+    assert!(values <= 3 * u64::from(read.ops) + 1, "{shown}");
     let root = pool.get(read.root).unwrap();
     assert_eq!(
         (root.op, root.axes),

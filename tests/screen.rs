@@ -86,7 +86,7 @@ fn threads_and_tiles_change_no_bit() {
     };
     let alone: Vec<_> = sources.iter().flat_map(|source| run(std::slice::from_ref(source), 1, 1)).collect();
     let scored = alone.iter().filter(|(row, _)| row.contains("error: None")).count();
-    assert!(scored > 200 && scored < alone.len(), "{scored} of {} have scores", alone.len());
+    assert!(scored > 150 && scored < alone.len(), "{scored} of {} have scores", alone.len());
     for (tile, threads) in
         [(1, 1), (7, 1), (64, 1), (512, 1), (100_000, 1), (1, 3), (13, 2), (64, 4), (512, 2)]
     {
