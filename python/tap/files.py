@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     if not path.parent.is_dir():
         raise TableError(
             f"cannot write {path}: the folder {path.parent} does not exist",
-            hint=f"mkdir -p {path.parent}",
+            hint=f"mkdir -p {shlex.quote(str(path.parent))}",
         )
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)

@@ -51,7 +51,10 @@ def allocate(
     out: o.MaybeOut = None,
     tie: Ties = None,
     target: TargetName = None,
-    time_limit: Annotated[float | None, typer.Option("--time-limit", min=0, metavar="SECONDS")] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option("--time-limit", min=0, metavar="SECONDS", help="Stop then, with the best found."),
+    ] = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:

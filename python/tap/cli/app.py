@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +14,7 @@ import typer
 from tap.cli import (
     allocation,
     bench,
+    config,
     demo,
     doctor,
     exports,
@@ -23,7 +26,7 @@ from tap.cli import (
     search,
     statistics,
 )
-from tap.cli.console import complain
+from tap.cli.console import complain, say
 from tap.errors import LLMError, ProxyError, TapError
 
 app = typer.Typer(
@@ -39,6 +42,8 @@ COMMANDS = (
 )  # fmt: skip
 for module in COMMANDS:
     module.add_to(app)
+for command in app.registered_commands:
+    command.epilog = config.EPILOG
 
 
 @app.callback()
@@ -46,6 +51,10 @@ def tap(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
     ] = False,
+    settings: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="TOML file with options of the command."),
+    ] = None,
 ) -> None:
     if version:
         import tap
@@ -62,7 +71,10 @@ def main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command. 0: done, 1: something outside failed, 2: the user's mistake, 130: interrupted."""
     try:
-        code = app(list(arguments), prog_name="tap", standalone_mode=False)
+        words = config.expand(arguments, typer.main.get_command(app))
+        if words != list(arguments):
+            say(f"tap {shlex.join(words)}", quiet=any(word in ("-q", "--quiet") for word in words))
+        code = app(words, prog_name="tap", standalone_mode=False)
         if code == 130:
             complain("interrupted", "what was finished is kept; run the same command again to go on")
         return code if isinstance(code, int) else 0

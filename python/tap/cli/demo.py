@@ -37,6 +37,8 @@ def demo(
 
     Collect, measure, score every named proxy, search, allocate, quantize, measure again; writes plan.json and
     report.html.
+
+    Example: tap demo --out demo-out
     """
     from tap.demo.flow import run, save
     from tap.demo.page import table

@@ -23,7 +23,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(as_json: o.Json = False, quiet: o.Quiet = False) -> None:
-    """Show versions, devices, installed extras and whether files can be written."""
+    """Show versions, devices, installed extras, and which folders and caches can be written.
+
+    Leaves with 1 when something is missing that every command needs.
+
+    Example: tap doctor --json
+    """
     import tap
 
     rows: list[dict[str, Any]] = [
@@ -36,6 +41,7 @@ def doctor(as_json: o.Json = False, quiet: o.Quiet = False) -> None:
     rows += [
         _writable("current folder", Path.cwd()),
         _writable("temporary folder", Path(tempfile.gettempdir())),
+        *(_writable(f"cache of {what}", place, needed=False) for what, place in _caches().items()),
     ]
     show(rows, as_json=as_json, quiet=quiet)
     if any(row["ok"] is False and row["needed"] for row in rows):
@@ -79,9 +85,22 @@ def _device() -> dict[str, Any]:
     return _row("device", True, f"cpu, {torch.get_num_threads()} threads")
 
 
-def _writable(what: str, folder: Path) -> dict[str, Any]:
+def _caches() -> dict[str, Path]:
+    """Where models named hf:NAME and timm:NAME are kept by the libraries that load them."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    hub = os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", home / "huggingface")) / "hub"
+    torch = Path(os.environ.get("TORCH_HOME", home / "torch")) / "hub"
+    return {"hf:NAME and timm:NAME": Path(hub).expanduser(), "torch hub": torch.expanduser()}
+
+
+def _writable(what: str, folder: Path, *, needed: bool = True) -> dict[str, Any]:
+    """Whether a file can be written in the folder, or the folder be made."""
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    made = "" if place == folder else ", to be made"
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            return _row(what, True, str(folder))
+        with tempfile.TemporaryFile(dir=place):
+            return _row(what, True, f"{folder}{made}", needed=needed)
     except OSError as error:
-        return _row(what, False, f"{folder}: {error.strerror}")
+        return _row(what, False, f"{folder}: {error.strerror}", needed=needed)

@@ -31,7 +31,7 @@ def export(
     target: Annotated[
         str, typer.Option("--target", "-T", metavar="T", help="A name that tap targets lists.")
     ],
-    out: o.Out,
+    out: o.FileOrFolder,
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", metavar="MODEL", help="The model; needed where weights are written."),
@@ -78,7 +78,7 @@ def compress(
     target: Annotated[
         str | None, typer.Option("--target", "-T", metavar="T", help="A name that tap targets lists.")
     ] = None,
-    out: o.MaybeOut = None,
+    out: o.MaybePath = None,
     data: Annotated[
         str | None,
         typer.Option("--data", "-d", metavar="DATA", help="Batches; default: text that the model writes."),
@@ -133,7 +133,7 @@ def compress(
         say(f"{out}: {summary(found.plan)}", quiet=quiet)
 
 
-def targets(as_json: o.Json = False) -> None:
+def targets(as_json: o.Json = False, quiet: o.Quiet = False) -> None:
     """List the targets: what each holds, which units it ties, what it needs installed.
 
     Example: tap targets
@@ -153,6 +153,7 @@ def targets(as_json: o.Json = False) -> None:
             for target in TARGETS.values()
         ],
         as_json=as_json,
+        quiet=quiet,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from tap.errors import TapError
 
 Model = Annotated[
     str,
@@ -35,8 +38,30 @@ Table = Annotated[
     Path,
     typer.Option("--table", "-t", metavar="FILE", help="A table that tap collect wrote.", show_default=False),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write.", show_default=False)]
-MaybeOut = Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.")]
+
+
+def to_write(path: Path | None) -> Path | None:
+    """The path, refused before any work is done when nothing can be written there."""
+    if path is not None and path.is_dir():
+        raise TapError(f"{path} is a folder", hint="name the file to write in it")
+    return beside(path)
+
+
+def beside(path: Path | None) -> Path | None:
+    """The path of a file or folder, refused when there is no place for it."""
+    if path is not None and not path.parent.is_dir():
+        folder = shlex.quote(str(path.parent))
+        raise TapError(f"cannot write {path}: the folder does not exist", hint=f"mkdir -p {folder}")
+    return path
+
+
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="FILE", help="File to write.", show_default=False, callback=to_write),
+]
+MaybeOut = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.", callback=to_write)
+]
 Samples = Annotated[
     int | None,
     typer.Option("--samples", "-n", min=1, metavar="N", help="Use only the first N samples of the data."),
@@ -67,6 +92,22 @@ Limits = Annotated[
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of everything random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no result lines.")]
+
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Folder to write into.", callback=beside),
+]
+MaybePath = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="PATH", help="File or folder to write.", callback=beside),
+]
+FileOrFolder = Annotated[
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="PATH", help="File or folder to write.", show_default=False, callback=beside
+    ),
+]
 
 
 def split(names: str | None) -> list[str] | None:

@@ -15,7 +15,7 @@ import numpy as np
 import typer
 
 from tap.cli import options as o
-from tap.cli.console import say, show
+from tap.cli.console import say, show, show_json
 from tap.errors import PlanError
 from tap.plan import Plan
 
@@ -81,6 +81,7 @@ def pin(
     ],
     out: o.Out,
     budget: o.Budgets = None,
+    as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Fix, forbid or free formats of some units and solve the rest again, from the plan alone.
@@ -89,13 +90,23 @@ def pin(
     """
     changed = overridden(Plan.load(plan), choice, budget)
     changed.save(out)
+    if as_json:
+        show_json({"plan": str(out), **vars(changed.solution), "choices": changed.choices})
     say(f"{out}: {summary(changed)}", quiet=quiet)
 
 
-def edit(plan: PlanFile, out: o.Out, budget: o.Budgets = None, quiet: o.Quiet = False) -> None:
+def edit(
+    plan: PlanFile,
+    out: o.Out,
+    budget: o.Budgets = None,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
     """Open the choices in $EDITOR; lines that you change are fixed, the rest is solved again.
 
-    Example: EDITOR=nano tap plan edit plan.json -o edited.json
+    The editor is the one that $VISUAL or $EDITOR names.
+
+    Example: tap plan edit plan.json -o edited.json
     """
     loaded = Plan.load(plan)
     lines = [f"{name}={form}" for name, form in loaded.choices.items()]
@@ -106,6 +117,8 @@ def edit(plan: PlanFile, out: o.Out, budget: o.Budgets = None, quiet: o.Quiet = 
         raise PlanError("nothing was changed", hint="edit a line, or use tap plan pin")
     changed = overridden(loaded, changes, budget)
     changed.save(out)
+    if as_json:
+        show_json({"plan": str(out), **vars(changed.solution), "choices": changed.choices})
     say(f"{out}: {len(changes)} changes; {summary(changed)}", quiet=quiet)
 
 

@@ -43,7 +43,10 @@ def proxies(
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """List the named proxies, or show one."""
+    """List the named proxies, or show one with its program.
+
+    Example: tap proxies hawq_v2
+    """
     if name is not None:
         if as_json:
             show_json({**vars(library.header(name)), "program": library.source(name)})
@@ -90,6 +93,8 @@ def grammar(
     notation: Annotated[
         str, typer.Option("--format", "-f", metavar="NOTATION", help="gbnf, lark or json-schema.")
     ] = "gbnf",
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
 ) -> None:
     """Print the grammar of the proxy language, for constrained generation by a language model.
 
@@ -100,4 +105,7 @@ def grammar(
 
     if notation not in GRAMMARS:
         raise typer.BadParameter(f"'{notation}' is none of {', '.join(GRAMMARS)}", param_hint="--format")
-    print(text(notation))
+    if as_json:
+        show_json({"notation": notation, "grammar": text(notation)})
+    elif not quiet:
+        print(text(notation))

@@ -54,22 +54,50 @@ def search(
         Path | None,
         typer.Option("--record", metavar="FILE", help="Write all replies, for --llm replay:FILE."),
     ] = None,
-    out: o.MaybeOut = None,
+    out: o.Folder = None,
     preset: Annotated[
         str, typer.Option("--preset", help="default, paper, iid, best-of-n or random.")
     ] = "default",
-    generations: Annotated[int | None, typer.Option("--generations", min=1)] = None,
+    generations: Annotated[
+        int | None, typer.Option("--generations", min=1, metavar="N", help="Generations to run.")
+    ] = None,
     local: Annotated[int | None, typer.Option("--local", min=0, help="Local tries a generation.")] = None,
-    controller: Annotated[str | None, typer.Option("--controller")] = None,
+    controller: Annotated[
+        str | None,
+        typer.Option(
+            "--controller", metavar="NAME", help="thompson, dpo, exp3, ucb, uniform or fixed:W,W,W."
+        ),
+    ] = None,
     fitness: Annotated[str | None, typer.Option("--fitness", help="mixed, agreement or regret.")] = None,
-    structured: Annotated[str | None, typer.Option("--structured")] = None,
-    max_calls: Annotated[int | None, typer.Option("--max-calls", min=0)] = None,
-    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=0)] = None,
-    max_money: Annotated[float | None, typer.Option("--max-money", min=0)] = None,
-    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0)] = None,
+    structured: Annotated[
+        str | None,
+        typer.Option(
+            "--structured",
+            metavar="FORM",
+            help="How the endpoint is held to the form: text, json_object, json_schema, vllm, gbnf, lark.",
+        ),
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option("--max-calls", min=0, metavar="N", help="Stop after N requests.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=0, metavar="N", help="Stop after N tokens.")
+    ] = None,
+    max_money: Annotated[
+        float | None,
+        typer.Option("--max-money", min=0, metavar="M", help="Stop after this much money, by --prices."),
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", min=0, metavar="S", help="Stop after so long.")
+    ] = None,
     prices: Annotated[Path | None, typer.Option("--prices", metavar="FILE", help="JSON price table.")] = None,
-    key_env: Annotated[str | None, typer.Option("--key-env", metavar="NAME")] = None,
-    key_file: Annotated[Path | None, typer.Option("--key-file", metavar="FILE")] = None,
+    key_env: Annotated[
+        str | None,
+        typer.Option("--key-env", metavar="NAME", help="Environment variable that holds the API key."),
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", metavar="FILE", help="File that holds the API key.")
+    ] = None,
     seed: o.Seed = 0,
     as_json: o.Json = False,
     quiet: o.Quiet = False,

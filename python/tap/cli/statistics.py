@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tap.cli import options as o
-from tap.cli.console import is_interactive, say
+from tap.cli.console import is_interactive, say, show_json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,6 +36,7 @@ def collect(
         list[str] | None, typer.Option("--for", metavar="PROXY", help="Collect only what these proxies read.")
     ] = None,
     seed: o.Seed = 0,
+    as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Collect the statistics that proxies read, into a table file.
@@ -58,6 +59,11 @@ def collect(
         progress=not quiet and is_interactive(),
     )
     table.save(out)
+    if as_json:
+        units = [unit.name for unit in table.units]
+        show_json(
+            {"table": str(out), "units": units, "formats": table.formats, "columns": list(table.columns)}
+        )
     say(
         f"{out}: {len(table.units)} units, {len(table.formats)} formats, {len(table.columns)} columns, "
         f"{len(table.samples)} sampled tensors",
@@ -82,6 +88,7 @@ def measure(
         Path | None, typer.Option("--resume", metavar="FILE", help="Journal to continue from, and to keep.")
     ] = None,
     seed: o.Seed = 0,
+    as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Measure the ground truth: each unit alone in each format, or whole configurations of equal size.
@@ -109,6 +116,8 @@ def measure(
             progress=progress,
         )
         measured.save(out)
+        if as_json:
+            show_json({"file": str(out), "configurations": len(measured.loss), "ceiling": measured.ceiling})
         say(f"{out}: {len(measured.loss)} configurations, noise ceiling {measured.ceiling:.3f}", quiet=quiet)
         return
     from tap.sensitivity import measure as measure_units
@@ -117,6 +126,9 @@ def measure(
         network, batches, formats=o.split(formats), loss=loss, seed=seed, resume=resume, progress=progress
     )
     sensitivity.save(out)
+    if as_json:
+        units, forms = list(sensitivity.units), list(sensitivity.formats)
+        show_json({"file": str(out), "units": units, "formats": forms, "ceiling": sensitivity.ceiling})
     say(
         f"{out}: {len(sensitivity.units)} units, {len(sensitivity.formats)} formats, "
         f"noise ceiling {sensitivity.ceiling:.3f}",

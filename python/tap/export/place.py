@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ def new_place(
         )
     if not path.parent.is_dir():
         raise ExportError(
-            f"cannot write {path}: the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+            f"cannot write {path}: the folder {path.parent} does not exist",
+            hint=f"mkdir -p {shlex.quote(str(path.parent))}",
         )
     try:
         holder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
