@@ -111,7 +111,7 @@ const LANES: usize = 8;
 #[inline(always)]
 fn map(a: Operand, out: &mut [f64], f: impl Fn(f64) -> f64) {
     match a {
-        Operand::Slice(a) => eights(a, out, f),
+        Operand::Slice(a) => eights([a], out, |[a]| f(a)),
         Operand::Splat(a) => out.fill(f(a)),
     }
 }
@@ -119,9 +119,9 @@ fn map(a: Operand, out: &mut [f64], f: impl Fn(f64) -> f64) {
 #[inline(always)]
 fn zip(a: Operand, b: Operand, out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
     match (a, b) {
-        (Operand::Slice(a), Operand::Slice(b)) => eights_of_two(a, b, out, f),
-        (Operand::Slice(a), Operand::Splat(b)) => eights(a, out, |a| f(a, b)),
-        (Operand::Splat(a), Operand::Slice(b)) => eights(b, out, |b| f(a, b)),
+        (Operand::Slice(a), Operand::Slice(b)) => eights([a, b], out, |[a, b]| f(a, b)),
+        (Operand::Slice(a), Operand::Splat(b)) => eights([a], out, |[a]| f(a, b)),
+        (Operand::Splat(a), Operand::Slice(b)) => eights([b], out, |[b]| f(a, b)),
         (Operand::Splat(a), Operand::Splat(b)) => out.fill(f(a, b)),
     }
 }
@@ -139,50 +139,31 @@ fn zip3(a: Operand, b: Operand, c: Operand, out: &mut [f64], f: impl Fn(f64, f64
     }
 }
 
-/// `out[i] = f(x[i])`, eight at once; what is left over goes as one block with a pad.
+/// `out[i] = f(x[i])` for one or several x.
+///
+/// Each block is asked for by itself: where the compiler can see through the loop over blocks it gathers every eighth
+/// number instead of taking the eight that stand together.
 #[inline(always)]
-pub(super) fn eights(x: &[f64], out: &mut [f64], f: impl Fn(f64) -> f64) {
+pub(super) fn eights<const N: usize>(x: [&[f64]; N], out: &mut [f64], f: impl Fn([f64; N]) -> f64) {
     let (wholes, rest) = out.as_chunks_mut::<LANES>();
-    let (x_wholes, x_rest) = x.as_chunks::<LANES>();
-    for (out, x) in wholes.iter_mut().zip(x_wholes) {
-        // Copied in and out, so that the compiler sees nothing overlap and takes whole vectors.
-        let (x, mut block) = (*x, [0.0; LANES]);
+    let mut blocks = x.map(|x| x.as_chunks::<LANES>().0.iter());
+    for out in wholes {
+        let eight = blocks.each_mut().map(|blocks| blocks.next().copied().unwrap_or([f64::NAN; LANES]));
         for lane in 0..LANES {
-            block[lane] = f(x[lane]);
+            out[lane] = f(std::array::from_fn(|side| eight[side][lane]));
         }
-        *out = block;
     }
     if !rest.is_empty() {
-        let results = padded(x_rest).map(f);
+        let mut padded = [[0.0; LANES]; N];
+        for (pad, x) in padded.iter_mut().zip(x) {
+            pad.iter_mut().zip(x.as_chunks::<LANES>().1).for_each(|(to, from)| *to = *from);
+        }
+        let mut results = [0.0; LANES];
+        for (lane, result) in results.iter_mut().enumerate() {
+            *result = f(std::array::from_fn(|side| padded[side][lane]));
+        }
         rest.iter_mut().zip(&results).for_each(|(to, from)| *to = *from);
     }
-}
-
-/// `out[i] = f(x[i], y[i])` likewise.
-#[inline(always)]
-fn eights_of_two(x: &[f64], y: &[f64], out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
-    let (wholes, rest) = out.as_chunks_mut::<LANES>();
-    let ((x_wholes, x_rest), (y_wholes, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    for ((out, x), y) in wholes.iter_mut().zip(x_wholes).zip(y_wholes) {
-        let (x, y, mut block) = (*x, *y, [0.0; LANES]);
-        for lane in 0..LANES {
-            block[lane] = f(x[lane], y[lane]);
-        }
-        *out = block;
-    }
-    if !rest.is_empty() {
-        let (x, y) = (padded(x_rest), padded(y_rest));
-        for (lane, out) in rest.iter_mut().enumerate() {
-            *out = f(x[lane % LANES], y[lane % LANES]);
-        }
-    }
-}
-
-#[inline(always)]
-fn padded(rest: &[f64]) -> [f64; LANES] {
-    let mut block = [0.0; LANES];
-    block.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    block
 }
 
 impl Operand<'_> {

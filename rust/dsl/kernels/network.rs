@@ -38,15 +38,15 @@ pub fn network_here(op: Op, padded: &[f64], out: &mut [f64], units: usize, order
         Op::Zscore => {
             let mean = total(x, |v| v) / n;
             let deviation = deviation(x, mean);
-            eights(padded, out, |v| (v - mean) / deviation);
+            eights([padded], out, |[v]| (v - mean) / deviation);
         }
         Op::Minmax => {
             let (low, high) = (least(x), greatest(x));
-            eights(padded, out, |v| (v - low) / (high - low));
+            eights([padded], out, |[v]| (v - low) / (high - low));
         }
         Op::Softmax => {
             let high = greatest(x);
-            eights(padded, out, |v| math::exp(v - high));
+            eights([padded], out, |[v]| math::exp(v - high));
             let sum = total(out.get(..units).unwrap_or_default(), |v| v);
             out.iter_mut().for_each(|v| *v /= sum);
         }
