@@ -80,6 +80,26 @@ def test_interactions_agree_with_enumeration(n_budgets: int, groups: bool) -> No
     assert infeasible < CASES // 2
 
 
+def test_a_budget_that_good_choices_meet_exactly() -> None:
+    """What is overspent is zero or one unit of costs up to 1e9: a price must not take the digits of the losses."""
+    for seed in range(max(200, CASES // 10)):
+        rng = np.random.default_rng(seed)
+        shape = (int(rng.integers(3, 7)), int(rng.integers(2, 5)))
+        loss = rng.normal(size=shape)
+        interactions: dict[tuple[tuple[int, int], tuple[int, int]], float] = {}
+        for _ in range(int(rng.integers(3, 20))):
+            left, right = rng.choice(shape[0], 2, replace=False).tolist()
+            f, g = rng.integers(0, shape[1], 2).tolist()
+            interactions[(left, f), (right, g)] = float(rng.normal()) * 10.0 ** int(rng.integers(-1, 2))
+        cost = rng.integers(1, 10 ** int(rng.integers(1, 10)), shape)
+        near = loss.argmin(1) if seed % 2 else rng.integers(0, shape[1], shape[0])
+        budget = int(cost[np.arange(shape[0]), near].sum())
+        problem = Problem(loss, {"c": cost}, {"c": budget}, [], None, interactions)
+        plan, best = solve(problem), twin.optimum(problem)
+        assert plan.status == "optimal", seed
+        assert plan.objective == pytest.approx(best, abs=1e-9), seed
+
+
 def test_few_nodes_with_interactions_never_lie() -> None:
     stopped = 0
     for seed in range(CASES // 10):

@@ -86,17 +86,19 @@ impl Model {
             if norm <= 0.0 || room <= 0.0 {
                 return;
             }
-            let before = self.prices.clone();
-            let step = share * room / norm;
-            let moved = before.iter().zip(&over).zip(&self.scale);
+            let before = (self.theta.clone(), self.settled, self.prices.clone());
+            // A longer step would drown the losses in rounding: what is overspent may be one grid step.
+            let step = |over: f64| (share * room * over / norm).clamp(-room, room);
+            let moved = self.prices.iter().zip(&over).zip(&self.scale);
             let after: Vec<f64> =
-                moved.map(|((price, over), scale)| (price + step * over / scale).max(0.0)).collect();
+                moved.map(|((price, &over), scale)| (price + step(over) / scale).max(0.0)).collect();
             self.set_prices(&after);
             let next = self.bound();
             if next > bound {
                 bound = next;
             } else {
-                self.set_prices(&before);
+                // Taking the change back by subtraction would leave its rounding behind.
+                (self.theta, self.settled, self.prices) = before;
                 share *= 0.3;
             }
         }
@@ -111,22 +113,19 @@ impl Model {
         0.1 * (0..self.len()).map(range).sum::<f64>()
     }
 
-    /// What the best items cost over each budget, in units of `scale`; zero where a price of zero could only fall.
+    /// What the best items cost over each budget, exact before it is put in units of `scale`; zero where a price of
+    /// zero could only fall.
     fn overspent(&self) -> Vec<f64> {
-        let mut over: Vec<f64> =
-            self.slack.iter().zip(&self.scale).map(|(&slack, scale)| -(slack as f64) / scale).collect();
+        let mut over: Vec<i64> = self.slack.iter().map(|slack| -slack).collect();
         for class in 0..self.len() {
             let item = self.least(class).1;
-            let costs = &self.cost[item * self.m..(item + 1) * self.m];
-            let priced = costs.iter().zip(&self.scale);
-            over.iter_mut().zip(priced).for_each(|(over, (&cost, scale))| *over += cost as f64 / scale);
+            over.iter_mut().zip(&self.cost[item * self.m..]).for_each(|(over, cost)| *over += cost);
         }
-        over.iter_mut().zip(&self.prices).for_each(|(over, &price)| {
-            if *over < 0.0 && price <= 0.0 {
-                *over = 0.0;
-            }
-        });
-        over
+        let falls = |over: i64, price: f64| over < 0 && price <= 0.0;
+        let scaled = over.iter().zip(&self.prices).zip(&self.scale);
+        scaled
+            .map(|((&over, &price), scale)| if falls(over, price) { 0.0 } else { over as f64 / scale })
+            .collect()
     }
 
     fn set_prices(&mut self, prices: &[f64]) {
