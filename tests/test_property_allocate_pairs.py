@@ -81,7 +81,7 @@ def test_interactions_agree_with_enumeration(n_budgets: int, groups: bool) -> No
 
 
 def test_a_budget_that_good_choices_meet_exactly() -> None:
-    """What is overspent is zero or one unit of costs up to 1e9: a price must not take the digits of the losses."""
+    """What is overspent is zero or one unit of costs up to 1e9: no price takes the digits of the losses."""
     for seed in range(max(200, CASES // 10)):
         rng = np.random.default_rng(seed)
         shape = (int(rng.integers(3, 7)), int(rng.integers(2, 5)))
