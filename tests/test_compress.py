@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tap.compress import Compressed, default_formats
 from tap.errors import DataError, ExportError, InfeasibleError, ModelError
 from tap.export import state_dict
 from tap.plan import Plan
+from tap.proxies import DEFAULT
 from tap.stats.generated import generated
 
 
@@ -45,7 +47,7 @@ def test_files_hold_the_model_that_is_returned(found: tuple[Compressed, Path]) -
 
 def test_simpler_plans_of_equal_bytes_are_measured(found: tuple[Compressed, Path]) -> None:
     done, out = found
-    assert [row.plan.split()[0] for row in done.compared] == ["sqnr", "uniform", "random", "random"]
+    assert [row.plan.split()[0] for row in done.compared] == [DEFAULT, "uniform", "random", "random"]
     plan, uniform, median, best = done.compared
     assert plan.bytes == done.plan.bytes
     assert uniform.bytes <= done.plan.budgets["bytes"]
@@ -63,6 +65,12 @@ def test_a_gain_within_the_noise_is_a_warning() -> None:
     assert done.warning is not None
     assert "within the noise" in done.warning
     assert done.exported is None
+
+
+def test_a_simpler_plan_that_is_better_is_a_warning(found: tuple[Compressed, Path]) -> None:
+    better = replace(found[0], gain=-1.0, noise=0.1)
+    assert better.warning is not None
+    assert "a simpler plan loses 1 less" in better.warning
 
 
 def test_what_a_target_does_not_hold_stays(tmp_path: Path) -> None:
@@ -141,7 +149,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run(arguments) == 0
     captured = capsys.readouterr()
     rows = json.loads(captured.out)
-    assert rows[0]["plan"] == "sqnr"
+    assert rows[0]["plan"] == DEFAULT
     assert np.isfinite([row["loss"] for row in rows]).all()
     assert "noise" in captured.err
     assert (tmp_path / "out" / "model.safetensors").is_file()

@@ -302,7 +302,7 @@ def test_the_model_is_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["collect", "tap.demo:model", "-d", "tap.demo:calibration", "-n", "16", "--for", "sqnr",
+    assert run(["collect", "tap.demo:model", "-d", "tap.demo:calibration", "-n", "16", "--for", "modelopt",
                 "-o", str(tmp_path / "t.safetensors"), "-q"]) == 0  # fmt: skip
     plan, out = str(tmp_path / "plan.json"), str(tmp_path / "packed.safetensors")
     assert run(["allocate", "-t", str(tmp_path / "t.safetensors"), "-b", "4bits", "-o", plan, "-q"]) == 0

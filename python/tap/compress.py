@@ -64,9 +64,13 @@ class Compressed:
 
     @property
     def warning(self) -> str | None:
-        """A sentence when the gain is within the noise."""
+        """A sentence when the gain is within the noise, or a simpler plan is better."""
         if self.gain > self.noise:
             return None
+        if self.gain < -self.noise:
+            return (
+                f"a simpler plan loses {-self.gain:.3g} less: take it, or try another proxy or other formats"
+            )
         return (
             f"the gain of {self.gain:.3g} over simpler plans is within the noise of {self.noise:.3g}: "
             "judge on more samples, or take the uniform plan"
@@ -159,7 +163,7 @@ def default_formats(target: str | None, units: Sequence[Unit]) -> list[str]:
         return ["int2", "int3", "int4", "int6", "int8"]
     held = find(target).holds
     if not held.widths:
-        blocks = ("gguf-tq2_0", "gguf-q4_0", "gguf-q5_0", "gguf-q8_0")
+        blocks = ("gguf-q4_0", "gguf-q5_0", "gguf-q8_0")
         return [name for name in blocks if not any(held.refusal(unit, parse(name)) for unit in units)]
     widths = [width for width in held.widths if width in (2, 3, 4, 6, 8)]
     for group in (128, 64, 32, None):
