@@ -126,29 +126,40 @@ def search(
     settings = settings_of(preset, budget=budget, **given) if resume is None or raised else None
     if resume is not None and store is not None:
         raise StoreError("--store and --resume name a run each", hint="give one of them")
-    files = _Files(table or [], target or [], held_out or [], llm or ["none"])
-    if resume is not None and not (table or target or held_out or llm):
-        files = _Files.of(resume)
+    known = _Files([], [], [], ["none"]) if resume is None or table else _Files.of(resume)
+    files = _Files(
+        table or known.tables, target or known.targets, held_out or known.held_out, llm or known.llm
+    )
     if not files.tables:
         raise TapError("no --table is given", hint="tap search --table T --target S, or --resume run.db")
-    found = start.search(
-        [_table(path) for path in files.tables],
-        [_target(path) for path in files.targets],
-        names=_names(files.tables),
-        held_out=[_held_out(text) for text in files.held_out],
-        llm=files.llm,
-        record=record,
-        origin=files.as_json(),
-        store=resume if resume is not None else store,
-        settings=settings,
-        seed=seed,
-        resume=resume is not None,
-        key_env=key_env,
-        key_file=key_file,
-        progress=not quiet,
-    )
+    try:
+        found = start.search(
+            [_table(path) for path in files.tables],
+            [_target(path) for path in files.targets],
+            names=_names(files.tables),
+            held_out=[_held_out(text) for text in files.held_out],
+            llm=files.llm,
+            record=record,
+            origin=files.as_json(),
+            store=resume if resume is not None else store,
+            settings=settings,
+            seed=seed,
+            resume=resume is not None,
+            key_env=key_env,
+            key_file=key_file,
+            progress=not quiet,
+        )
+    except KeyboardInterrupt:
+        kept = resume if resume is not None else store
+        say("nothing was kept" if kept is None else f"go on with: tap search --resume {kept}", quiet=quiet)
+        raise
     if out is not None:
         found.save(out)
+    _tell(found, as_json=as_json, quiet=quiet)
+
+
+def _tell(found: Any, *, as_json: bool, quiet: bool) -> None:
+    """The table of scores, why the search ended, and the best program."""
     rows = [
         {
             "program": row.name,
@@ -160,6 +171,10 @@ def search(
     show(rows, as_json=as_json, quiet=quiet)
     gains = ", ".join(f"{name} {value:+.4f}" for name, value in found.gains.items())
     say(f"{found.reason}; gain by origin: {gains or 'none'}", quiet=quiet)
+    for net in found.beyond:
+        say(
+            f"on {net} the best is above the noise ceiling: it also fits the noise of this truth", quiet=quiet
+        )
     if found.best:
         say(found.program, quiet=quiet)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tap import _core
 from tap.screen import screen
@@ -89,7 +90,7 @@ class LocalSearch:
         if not sources:
             return
         found = ground.screened(sources)
-        aim = -found.regret if self.settings.fitness == "regret" else found.spearman
+        aim = -found.regret if self.settings.fitness == "regret" else ground.agreement(found)
         worth = aim - PRICE * found.ops
         fit = found.ok & (worth > archive.bar) & (found.ops <= self.settings.max_ops)
         archive.take(
@@ -133,6 +134,11 @@ class _Ground:
     def screened(self, sources: Sequence[str]) -> Screening:
         """How they do on all nets."""
         return screen(sources, self.tables, self.targets, budgets=self.rungs)
+
+    def agreement(self, found: Screening) -> NDArray[np.float64]:
+        """Mean agreement, of which what is above a noise ceiling does not count: it can only be noise."""
+        ceilings = np.array([np.inf if np.isnan(one.ceiling) else one.ceiling for one in self.targets])
+        return np.asarray(np.minimum(found.spearman_by_table, ceilings[:, None]).mean(axis=0))
 
 
 def _starters(residents: Sequence[Candidate], known: Sequence[Candidate]) -> list[Candidate]:

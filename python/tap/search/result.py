@@ -63,6 +63,12 @@ class SearchResult:
             raise StoreError("the search found no candidate", hint="give it more generations or calls")
         return self.best[0].code
 
+    @property
+    def beyond(self) -> tuple[str, ...]:
+        """Search nets on which the best program agrees more than the noise of the truth allows."""
+        agreement = self.table[0].agreement if self.best and self.table else {}
+        return tuple(net for net in self.nets if agreement.get(net, 0.0) > self.ceiling[net])
+
     def save(self, folder: str | Path) -> list[Path]:
         """Write `best-1.tap`, ... with their provenance, `scores.json` and `lineage.json`."""
         folder = Path(folder)
