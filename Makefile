@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo docs test test-exports check lint test-rust test-python env bench bench-peers evidence weights clean
+.PHONY: demo api wheel docs test test-exports check lint test-rust test-python env bench bench-peers evidence weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -70,6 +70,22 @@ docs: env
 	TAP_GOLDEN=1 cargo test --quiet --test golden
 	$(BIN)/python -m typer tap.cli.app utils docs --name tap --title Commands --output docs/commands.md
 	$(BIN)/python -m tap.proxies.page > docs/proxies.md
+
+# The API reference from the docstrings, in dist/api.
+api: env
+	$(BIN)/python -W error::UserWarning -m pdoc --docformat google --output-directory dist/api $(API)
+
+# Where the public names of tap live, and the modules that a user calls.
+API := $(addprefix tap.,sensitivity configurations stats.table stats.collect proxy proxies screen rank allocate costs \
+  plan quantize finetune export compress search.start search.result errors formats pipeline)
+
+# One wheel for CPython 3.10 and later on any Linux with glibc 2.17, and an sdist; then both as a user gets them.
+wheel: env
+	rm -rf dist/*.whl dist/*.tar.gz
+	$(BIN)/uv tool run --from 'maturin>=1.9.4,<2' --with ziglang maturin build --release --zig \
+	  --compatibility manylinux2014 --out dist
+	$(BIN)/uv tool run --from 'maturin>=1.9.4,<2' maturin sdist --out dist
+	$(PYTHON) scripts/check_wheel.py dist --sdist
 
 bench: env
 	cargo bench --quiet
