@@ -62,15 +62,18 @@ def installed(package: Path, folder: Path, *, rust: bool) -> None:
         environment["PATH"] = os.pathsep.join([str(scripts), "/usr/bin", "/bin"])
         environment["CARGO"] = environment["RUSTC"] = "there is no Rust"
     python = str(scripts / "python")
-    run = {"cwd": folder, "env": environment, "check": True}
-    subprocess.run([python, "-m", "pip", "install", "--quiet", str(package.resolve())], **run)  # type: ignore[call-overload]
+
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=folder, env=environment, check=True)
+
+    run(python, "-m", "pip", "install", "--quiet", str(package.resolve()))
     started = time.perf_counter()
-    subprocess.run([str(scripts / "tap"), "demo", "--out", "demo-out", "--quiet"], **run)  # type: ignore[call-overload]
+    run(str(scripts / "tap"), "demo", "--out", "demo-out", "--quiet")
     seconds = time.perf_counter() - started
     for name in ("plan.json", "report.html"):
         if not (folder / "demo-out" / name).stat().st_size:
             sys.exit(f"the demo wrote an empty {name}")
-    subprocess.run([str(scripts / "tap"), "doctor", "--quiet"], **run)  # type: ignore[call-overload]
+    run(str(scripts / "tap"), "doctor", "--quiet")
     print(f"{package.name}: installed into an empty environment, tap demo ran in {seconds:.0f} s")
 
 

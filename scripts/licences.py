@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _reached(
     nodes: dict[str, Any],
     kinds: set[str | None],
     *,
-    without: set[str] = frozenset(),  # type: ignore[assignment]
+    without: Collection[str] = (),
 ) -> set[str]:
     """The crates that are reached from the root over dependencies of those kinds."""
     seen: set[str] = set()

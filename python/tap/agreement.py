@@ -272,13 +272,7 @@ def truth_of(target: Any, table: LayerTable, *, budgets: int | Sequence[float] |
     Raises:
         TableError: the target is of another model, or has units or formats that the table lacks.
     """
-    if target.fingerprint and table.fingerprint and target.fingerprint != table.fingerprint:
-        raise TableError(
-            "the target was measured on another model than the table",
-            hint="collect the table and measure the target on the same weights",
-        )
-    units = _places([unit.name for unit in table.units], target.units, "unit")
-    formats = _places(table.formats, target.formats, "format")
+    units, formats = places_in(table, target)
     costs = None
     if budgets is not None and not hasattr(target, "choice"):
         costs = _bytes(table)[np.ix_(units, formats)]
@@ -286,6 +280,21 @@ def truth_of(target: Any, table: LayerTable, *, budgets: int | Sequence[float] |
             numel = sum(table.units[int(unit)].numel for unit in units)
             budgets = [bits * numel / 8 for bits in budgets]
     return _core_truth(target, units, formats, len(table.units), costs, budgets)
+
+
+def places_in(table: LayerTable, target: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the units and the formats of a target stand in the table: [its units] and [its formats].
+
+    Raises:
+        TableError: the target is of another model, or has units or formats that the table lacks.
+    """
+    if target.fingerprint and table.fingerprint and target.fingerprint != table.fingerprint:
+        raise TableError(
+            "the target was measured on another model than the table",
+            hint="collect the table and measure the target on the same weights",
+        )
+    names = [unit.name for unit in table.units]
+    return _places(names, target.units, "unit"), _places(table.formats, target.formats, "format")
 
 
 def _core_truth(

@@ -89,15 +89,6 @@ def measure_plans(
     }
 
 
-def full_precision(model: Any, evaluation: Batches) -> float:
-    """Top-1 of the model as it is; NaN without labels."""
-    from tap.truth.losses import Judge
-
-    judge = Judge(model, evaluation)
-    parts = [judge.judge(index, judge.run(index)).correct for index in range(len(judge.batches))]
-    return float(np.concatenate(parts).mean())
-
-
 def _samples(journal: Path) -> dict[str, Rows]:
     """What a journal of configurations holds, by choice."""
     kept = {}

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from tap import costs
+from tap.agreement import places_in
 from tap.bench import agreeing, contestants
 from tap.bench.agreeing import Agreed
 from tap.bench.case import Case
 from tap.bench.contestants import Choice, Contestant, Ladder
-from tap.bench.measured import Outcome, full_precision, measure_plans
+from tap.bench.measured import Outcome, measure_plans
 from tap.bench.result import Agreeing, Chance, Net, Planned, Row
 from tap.bench.truth import Given, Truths, gather
+from tap.pipeline import top1
 from tap.stats.table import LayerTable
 
 
@@ -78,7 +80,7 @@ def run(
         case.name,
         found.table.formats,
         rungs.names,
-        full_precision(model, evaluation),
+        top1(model, evaluation),
         _rows(every, found, rungs, outcomes, how),
         tuple(_chance(name, some, outcomes) for name, some in zip(rungs.names, chance, strict=True) if some),
         ceilings,
@@ -116,7 +118,7 @@ def _rows(
     scored = [place for place, one in enumerate(every) if one.scores is not None]
     agreed: dict[str, dict[int, Agreeing]] = {}
     for name, truth in found.items():
-        units, formats = _places(found.table, truth)
+        units, formats = places_in(found.table, truth)
         scores = [one.scores[np.ix_(units, formats)] for one in every if one.scores is not None]
         result = agreeing.with_truth(scores, truth, draws=how.draws, seed=how.seed)
         rivals = [at for at, place in enumerate(scored) if every[place].kind == "named"]
@@ -201,9 +203,3 @@ def _chance(budget: str, some: Sequence[Choice], outcomes: Mapping[Choice, Outco
         (loss[0], loss[middle], loss[-1]),
         (accuracy[0], accuracy[middle], accuracy[-1]),
     )
-
-
-def _places(table: LayerTable, truth: Any) -> tuple[list[int], list[int]]:
-    """Where the truth's units and formats stand in the table."""
-    names = [unit.name for unit in table.units]
-    return [names.index(name) for name in truth.units], [table.formats.index(name) for name in truth.formats]

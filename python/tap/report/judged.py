@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tap import proxies as library
-from tap.agreement import Agreement, agreement, spearman
+from tap.agreement import Agreement, agreement, places_in, spearman
 from tap.configurations import Configurations
 from tap.errors import ProxyError, TableError
 from tap.formats import parse_all
@@ -42,13 +42,7 @@ def judge(
     sources: Mapping[str, str], table: LayerTable, target: Sensitivity | Configurations
 ) -> tuple[list[Judged], dict[str, str]]:
     """The proxies that have a score, best first, and what was wrong with the others."""
-    if target.fingerprint and table.fingerprint and target.fingerprint != table.fingerprint:
-        raise TableError(
-            "the table and the measured truth are of different models",
-            hint="collect the table and measure the truth on the same weights",
-        )
-    rows = _places([unit.name for unit in table.units], target.units, "unit")
-    columns = _places(table.formats, target.formats, "format")
+    rows, columns = places_in(table, target)
     judged, failed = [], {}
     for name, source in sources.items():
         try:
@@ -202,15 +196,6 @@ def ranks(values: Any) -> list[float]:
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return [float(last[k] - (counts[k] - 1) / 2) for k in inverse]
-
-
-def _places(names: Sequence[str], wanted: Sequence[str], what: str) -> NDArray[np.int64]:
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise TableError(
-            f"the truth has the {what} '{missing[0]}', which the table lacks", hint="collect the table again"
-        )
-    return np.array([list(names).index(name) for name in wanted], np.int64)
 
 
 def _titled(what: str, name: str) -> str:

@@ -240,10 +240,3 @@ class UnitMeter:
                 self._replay.advance(index, targets, partial(self._judge.run, index))
         with self._changed(choice):
             return same(self._run(tiny, watch=True), self._run_tiny())
-
-
-def check_formats(units: Sequence[Any], formats: Sequence[Format]) -> None:
-    """Raise a `FormatError` before anything runs when a format does not fit a unit."""
-    for unit in units:
-        for format in formats:
-            format.stored_bytes(unit)
