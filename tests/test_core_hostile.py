@@ -144,7 +144,9 @@ def kept(*problem: Any) -> None:
     """A budget that is solved again."""
     for lexicographic in (False, True):
         solver = _core.KeptKnapsack(*problem, lexicographic)
-        for budget, nodes in itertools.product((*NUMBERS, 2.0**63, -(2.0**63)), (0, 1000, None)):
+        for budget, nodes in itertools.product(
+            (*NUMBERS, 2.0**63, -(2.0**63), problem[1][1], 0), (0, 1000, None)
+        ):
             survives(solver.solve, budget, 0.05, nodes)
 
 
@@ -171,7 +173,7 @@ def test_allocator() -> None:
             )
             survives(points, np.ones(shape), costs, allowed, groups)
             survives(kept, loss, costs, allowed, groups)
-            survives(_core.knapsack_ladder, np.ones(shape), costs, [budget, 0], allowed, groups, 0.1, 1000)
+            survives(kept, np.ones(shape), costs, allowed, groups)
         real = (odd(shape, seed + 1), float(NUMBERS[seed]))
         for time_limit in (None, 0.0, -1.0, np.nan, np.inf):
             survives(_core.knapsack, np.ones(shape), [real], allowed, groups, "sum", time_limit, 0)

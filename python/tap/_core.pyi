@@ -23,7 +23,6 @@ __all__ = [
     "kendall",
     "knapsack",
     "knapsack_instance",
-    "knapsack_ladder",
     "lift",
     "limits",
     "operators",
@@ -209,17 +208,6 @@ class KeptKnapsack:
         self, budget: float, time_limit: float | None, node_limit: int | None
     ) -> tuple[NDArray[np.uint32], float, float, int, bool] | None:
         """(choice, objective minus bound, price, nodes, optimal), or None when nothing fits."""
-
-def knapsack_ladder(
-    loss: NDArray[np.float64],
-    cost: _Cost,
-    budgets: list[int] | list[float],
-    allowed: NDArray[np.bool_],
-    groups: NDArray[np.uint32],
-    time_limit: float | None,
-    node_limit: int | None,
-) -> list[tuple[NDArray[np.uint32], float] | None]:
-    """Solves at each budget: (choice, objective minus bound), or None where nothing fits."""
 
 def knapsack_instance(
     family: str, units: int, seed: int

@@ -175,15 +175,10 @@ def _ladder(
 ) -> Frontier:
     integer = problem.costs["cost"].dtype == np.int64
     rungs = [limit("cost", budget, integer=integer) for budget in budgets]
-    found = _core.knapsack_ladder(
-        problem.loss,
-        problem.pair("cost", math.inf),
-        rungs,
-        problem.allowed,
-        problem.groups,
-        time_limit,
-        node_limit,
+    kept = _core.KeptKnapsack(
+        problem.loss, problem.pair("cost", math.inf), problem.allowed, problem.groups, False
     )
+    found = [kept.solve(rung, time_limit, node_limit) for rung in rungs]
     n_units = len(problem.loss)
     choices = np.empty((len(found), n_units), np.int64)
     costs, losses, gaps = np.empty(len(found)), np.empty(len(found)), np.empty(len(found))

@@ -1,4 +1,4 @@
-//! Every Pareto point of one cost against the loss, or a ladder of budgets, from one set of tables.
+//! Every Pareto point of one cost against the loss.
 //!
 //! Hull edges by falling slope lead from one supported point to the next; the points between two neighbours are
 //! found by `interval`. A point is kept as its number of edges and its moves away from there, so that its
@@ -6,7 +6,6 @@
 
 use super::input::{Constraint, Input, KnapsackError};
 use super::interval::{Interval, Span};
-use super::one::{Budget, OneBudget};
 use super::outcome::{Limits, Meter};
 use super::problem::Classes;
 use super::reduce::{Edge, Reduced};
@@ -107,33 +106,6 @@ impl Frontier {
         self.taken.push(taken as u32);
         self.start.push(self.moves.len() as u32);
     }
-}
-
-/// Solves the first constraint at each budget in turn, sharing the reductions; `None` where nothing fits. The
-/// budget of `input` itself is not used.
-pub fn ladder(
-    input: &Input,
-    budgets: &[Budget],
-    limits: &Limits,
-) -> Result<Vec<Option<Rung>>, KnapsackError> {
-    let first: Vec<Constraint> = input.constraints.iter().take(1).copied().collect();
-    let mut solver = OneBudget::new(Classes::build(&Input { constraints: &first, ..*input })?);
-    let rung = |&budget: &Budget| {
-        let solved = solver.solve_for(budget, limits)?;
-        let mut choice = vec![0; input.units];
-        solver.write_choice(&mut choice);
-        Some(Rung { choice, distance: solved.distance })
-    };
-    Ok(budgets.iter().map(rung).collect())
-}
-
-/// The answer at one budget of a ladder.
-#[derive(Clone, Debug)]
-pub struct Rung {
-    /// Format of every unit.
-    pub choice: Vec<u32>,
-    /// Objective minus proven bound.
-    pub distance: f64,
 }
 
 /// Marks the points on the lower convex hull, corners and points on its edges alike.

@@ -38,7 +38,7 @@ mod subsets;
 mod totals;
 
 pub use coupled::solve_coupled;
-pub use frontier::{Frontier, Rung, frontier, ladder};
+pub use frontier::{Frontier, frontier};
 pub use input::{BUDGET_SLACK, Constraint, Input, KnapsackError};
 pub use one::{Budget, OneBudget, Solved};
 pub use outcome::{Limits, Outcome, Status, exact_sum};

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use crate::knapsack::instances::{Family, Instance};
 use crate::knapsack::{
     Budget, Classes, Constraint, Frontier, Goal, Input, KnapsackError, Limits, OneBudget, Outcome, Pair,
-    Rung, Solved, Status, frontier, ladder, solve, solve_coupled,
+    Solved, Status, frontier, solve, solve_coupled,
 };
 
 impl From<KnapsackError> for PyErr {
@@ -26,25 +26,18 @@ pub enum Cost<'py> {
     Real(PyReadonlyArray2<'py, f64>, f64),
 }
 
-/// A budget of a ladder.
-#[derive(FromPyObject)]
-pub enum Rungs {
-    Integer(Vec<i128>),
-    Real(Vec<f64>),
-}
-
 /// A budget in whole or real numbers.
 #[derive(FromPyObject)]
-pub enum OneRung {
+pub enum Rung {
     Integer(i128),
     Real(f64),
 }
 
-impl From<OneRung> for Budget {
-    fn from(rung: OneRung) -> Self {
+impl From<Rung> for Budget {
+    fn from(rung: Rung) -> Self {
         match rung {
-            OneRung::Integer(budget) => Self::Integer(budget),
-            OneRung::Real(budget) => Self::Real(budget),
+            Rung::Integer(budget) => Self::Integer(budget),
+            Rung::Real(budget) => Self::Real(budget),
         }
     }
 }
@@ -56,6 +49,18 @@ impl Cost<'_> {
             Self::Real(costs, budget) => Constraint::Real { costs: costs.as_slice()?, budget: *budget },
         })
     }
+}
+
+/// The tables as the core reads them.
+fn input<'a>(
+    loss: &'a PyReadonlyArray2<'_, f64>,
+    constraints: &'a [Constraint<'a>],
+    allowed: &'a PyReadonlyArray2<'_, bool>,
+    groups: &'a PyReadonlyArray1<'_, u32>,
+) -> PyResult<Input<'a>> {
+    let [units, formats] = [loss.shape()[0], loss.shape()[1]];
+    let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
+    Ok(Input { units, formats, loss: loss.as_slice()?, constraints, allowed, groups })
 }
 
 fn limits(time_limit: Option<f64>, node_limit: Option<u64>) -> Limits {
@@ -99,9 +104,7 @@ pub fn knapsack<'py>(
     pairs: Option<(PyReadonlyArray2<'py, u32>, PyReadonlyArray1<'py, f64>)>,
 ) -> PyResult<Answer<'py>> {
     let constraints = costs.iter().map(Cost::constraint).collect::<PyResult<Vec<_>>>()?;
-    let [units, formats] = [loss.shape()[0], loss.shape()[1]];
-    let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
-    let input = Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
+    let input = input(&loss, &constraints, &allowed, &groups)?;
     let goal = match goal {
         "sum" => Goal::Sum,
         "lexicographic" => Goal::Lexicographic,
@@ -142,10 +145,7 @@ impl ParetoPoints {
         node_limit: Option<u64>,
     ) -> PyResult<Self> {
         let constraints = [cost.constraint()?];
-        let [units, formats] = [loss.shape()[0], loss.shape()[1]];
-        let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
-        let input =
-            Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
+        let input = input(&loss, &constraints, &allowed, &groups)?;
         let limits = limits(time_limit, node_limit);
         Ok(Self { points: py.detach(|| frontier(&input, &limits))? })
     }
@@ -187,6 +187,7 @@ pub struct KeptKnapsack {
 impl KeptKnapsack {
     #[new]
     fn new(
+        py: Python<'_>,
         loss: PyReadonlyArray2<'_, f64>,
         cost: Cost<'_>,
         allowed: PyReadonlyArray2<'_, bool>,
@@ -194,13 +195,10 @@ impl KeptKnapsack {
         lexicographic: bool,
     ) -> PyResult<Self> {
         let constraints = [cost.constraint()?];
-        let [units, formats] = [loss.shape()[0], loss.shape()[1]];
-        let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
-        let input =
-            Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
-        let mut solver = OneBudget::new(Classes::build(&input)?);
+        let input = input(&loss, &constraints, &allowed, &groups)?;
+        let mut solver = py.detach(|| Classes::build(&input).map(OneBudget::new))?;
         solver.thrifty = lexicographic;
-        Ok(Self { solver: Mutex::new(solver), units })
+        Ok(Self { solver: Mutex::new(solver), units: loss.shape()[0] })
     }
 
     /// (choice, objective minus bound, price, nodes, optimal), or None when nothing fits.
@@ -208,7 +206,7 @@ impl KeptKnapsack {
     fn solve<'py>(
         &self,
         py: Python<'py>,
-        budget: OneRung,
+        budget: Rung,
         time_limit: Option<f64>,
         node_limit: Option<u64>,
     ) -> Option<(Bound<'py, PyArray1<u32>>, f64, f64, u64, bool)> {
@@ -225,34 +223,6 @@ impl KeptKnapsack {
         let choice = PyArray1::from_vec(py, choice);
         Some((choice, solved.distance, solved.price, solved.nodes, solved.status == Status::Optimal))
     }
-}
-
-/// Solves at each budget, sharing the reductions: (choice, objective minus bound) or None where nothing fits.
-#[pyfunction]
-#[pyo3(signature = (loss, cost, budgets, allowed, groups, time_limit, node_limit))]
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-pub fn knapsack_ladder<'py>(
-    py: Python<'py>,
-    loss: PyReadonlyArray2<'py, f64>,
-    cost: Cost<'py>,
-    budgets: Rungs,
-    allowed: PyReadonlyArray2<'py, bool>,
-    groups: PyReadonlyArray1<'py, u32>,
-    time_limit: Option<f64>,
-    node_limit: Option<u64>,
-) -> PyResult<Vec<Option<(Bound<'py, PyArray1<u32>>, f64)>>> {
-    let constraints = [cost.constraint()?];
-    let [units, formats] = [loss.shape()[0], loss.shape()[1]];
-    let (allowed, groups) = (Some(allowed.as_slice()?), Some(groups.as_slice()?));
-    let input = Input { units, formats, loss: loss.as_slice()?, constraints: &constraints, allowed, groups };
-    let limits = limits(time_limit, node_limit);
-    let budgets: Vec<Budget> = match budgets {
-        Rungs::Integer(budgets) => budgets.into_iter().map(Budget::Integer).collect(),
-        Rungs::Real(budgets) => budgets.into_iter().map(Budget::Real).collect(),
-    };
-    let rungs = py.detach(|| ladder(&input, &budgets, &limits))?;
-    let rung = |rung: Rung| (PyArray1::from_vec(py, rung.choice), rung.distance);
-    Ok(rungs.into_iter().map(|found| found.map(rung)).collect())
 }
 
 type Tables<'py> = (

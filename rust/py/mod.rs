@@ -12,7 +12,7 @@ mod _core {
     use super::*;
 
     #[pymodule_export]
-    use super::knapsack::{KeptKnapsack, ParetoPoints, knapsack, knapsack_instance, knapsack_ladder};
+    use super::knapsack::{KeptKnapsack, ParetoPoints, knapsack, knapsack_instance};
     #[pymodule_export]
     use super::lang::{Program, Table, compile, constants, error_json, input_rows, limits, operators};
     #[pymodule_export]
