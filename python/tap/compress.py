@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tap import proxies as library
-from tap.errors import InfeasibleError, ModelError
+from tap.compared import Compared, Comparison, compared, simple_plans
+from tap.errors import ModelError
 from tap.export import Exported, export, find
 from tap.export.place import new_place
 from tap.formats import parse
@@ -24,25 +25,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tap.stats.batches import Batches
+    from tap.stats.layers import Layers
+    from tap.stats.table import LayerTable
     from tap.stats.units import Unit
 
-RANDOM = 8
-"""Random plans of equal bytes that are measured beside the plan."""
 _FILES = {"gguf": "model.gguf", "onnx": "model.onnx", "gptq": "quantize_config.json",
           "llama-cpp": "tensor_types.txt", "state-dict": "model.safetensors"}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One measured plan."""
-
-    plan: str
-    bytes: int
-    loss: float
-    """KL to the full-precision model on the judged samples, nats."""
-    stderr: float
-    accuracy: float
-    """Top-1; NaN without labels."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +77,7 @@ def compress(
     evaluation: Any = None,
     exclude: Sequence[str] = (),
     seed: int = 0,
+    inplace: bool = False,
     progress: bool = True,
     **options: Any,
 ) -> Compressed:
@@ -106,6 +95,9 @@ def compress(
             do not see.
         exclude: patterns of layers to leave in full precision, besides those that the target does not hold.
         seed: of the random plans.
+        inplace: `model` itself is put into the formats of the plan, and a language model's weights are given
+            up layer by layer, so that little more than the model is in memory. A model given by its name is
+            treated so; otherwise a copy is.
         options: of the target's writer.
 
     Raises:
@@ -118,9 +110,7 @@ def compress(
     >>> [row.plan for row in found.compared]
     ['modelopt', 'uniform int3', 'random (median)', 'random (best)']
     """
-    from tap.quantize import quantize
     from tap.stats.batches import Batches
-    from tap.stats.collect import collect
     from tap.stats.sources import load_model
 
     network = load_model(model) if isinstance(model, str) else model
@@ -133,24 +123,89 @@ def compress(
         calibration, judged = Batches(data), Batches(evaluation)
     units, left_out = _units(network, calibration, target, exclude)
     chosen = list(formats) if formats is not None else default_formats(target, units)
-    table = collect(network, calibration, formats=chosen, exclude=left_out, for_proxies=[proxy], seed=seed,
-                    progress=progress)  # fmt: skip
+    job = _Job(network, calibration, judged, left_out, seed, progress)
+    layers = job.stream(chosen, target)
+    if layers is not None and not (inplace or isinstance(model, str)):
+        job = replace(job, model=copy.deepcopy(network))
+        layers = job.stream(chosen, target)
+    table = job.collect(units, chosen, proxy, in_parts=layers is not None)
     budgets = [budget] if isinstance(budget, str) else list(budget)
-    program = Proxy(library.source(proxy), columns=table)
-    plan = make_plan(table, program, budgets, name=proxy, target=target)
-    compared, gain, noise = _compare(network, plan, judged, calibration, proxy, left_out, seed, progress)
-    small = quantize(network, plan, data=calibration)
+    plan = make_plan(table, Proxy(library.source(proxy), columns=table), budgets, name=proxy, target=target)
+    small, beside = job.measure(plan, proxy, layers)
     written = None
     if out is not None:
         with new_place(out, "folder") as place:
             plan.save(place / "plan.json")
-            rows = json.dumps([asdict(row) for row in compared], indent=1)
+            rows = json.dumps([asdict(row) for row in beside.rows], indent=1)
             (place / "comparison.json").write_text(rows + "\n", encoding="utf-8")
             if target is not None:
                 source = small if find(target).reads is False else network
                 name = _FILES.get(find(target).name, "checkpoint")
                 written = export(plan, target, place / name, model=source, data=calibration, **options)
-    return Compressed(small, plan, compared, gain, noise, left_out, written)
+    return Compressed(small, plan, beside.rows, beside.gain, beside.noise, left_out, written)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A model with the data that is read, and the data that plans are judged on."""
+
+    model: nn.Module
+    calibration: Batches
+    judged: Batches
+    left_out: tuple[str, ...]
+    seed: int
+    progress: bool
+
+    def stream(self, formats: Sequence[str], target: str | None) -> Layers | None:
+        """The layers of a language model that can be taken one after the other, None for other models."""
+        from tap.stats.layers import find_layers
+        from tap.truth.streamed import can_stream
+
+        if (target is not None and find(target).reads) or any(parse(name).act_bits < 16 for name in formats):
+            return None
+        layers = find_layers(self.model, self.calibration, exclude=self.left_out)
+        return layers if can_stream(self.model, layers, self.calibration) else None
+
+    def collect(
+        self, units: Sequence[Unit], formats: Sequence[str], proxy: str, *, in_parts: bool
+    ) -> LayerTable:
+        """What the proxy reads."""
+        from tap.stats.collect import collect
+        from tap.stats.parts import collect_in_parts
+
+        if in_parts:
+            return collect_in_parts(
+                self.model, self.calibration, units, formats=formats, for_proxies=[proxy], seed=self.seed,
+                progress=self.progress,
+            )  # fmt: skip
+        return collect(
+            self.model, self.calibration, formats=formats, exclude=self.left_out, for_proxies=[proxy],
+            seed=self.seed, progress=self.progress,
+        )  # fmt: skip
+
+    def measure(self, plan: Plan, proxy: str, layers: Layers | None) -> tuple[nn.Module, Comparison]:
+        """The model in the formats of the plan, and the plan beside simpler ones."""
+        from tap.configurations import measure_configs
+        from tap.quantize import quantize
+        from tap.truth.statistics import bootstrap
+        from tap.truth.streamed import measure_streamed
+
+        simple = simple_plans(plan, self.seed)
+        rows = np.array([plan.choice, *simple.values()], np.int64)
+        if layers is not None:
+            formats = [parse(form.name) for form in plan.formats]
+            streamed = measure_streamed(self.model, self.judged, self.calibration, layers, formats, rows,
+                                        progress=self.progress)  # fmt: skip
+            loss, stderr = streamed.loss.mean(axis=1), bootstrap(streamed.loss.T, self.seed)
+            accuracy, small = streamed.correct.mean(axis=1), self.model
+        else:
+            found = measure_configs(
+                self.model, self.judged, choices=rows, formats=[form.name for form in plan.formats],
+                calibration=self.calibration, exclude=self.left_out, progress=self.progress,
+            )  # fmt: skip
+            loss, stderr, accuracy = found.loss, found.stderr, found.accuracy
+            small = quantize(self.model, plan, data=self.calibration)
+        return small, compared(plan, proxy, tuple(simple), rows, loss, stderr, accuracy)
 
 
 def default_formats(target: str | None, units: Sequence[Unit]) -> list[str]:
@@ -196,66 +251,3 @@ def _units(
         raise ModelError(f"{target} holds no layer of this model", hint="tap targets lists what each holds")
     names = {unit.name for unit in kept}
     return kept, tuple(unit.name for unit in everything if unit.name not in names)
-
-
-def _compare(
-    model: nn.Module, plan: Plan, judged: Batches, calibration: Batches, proxy: str, left_out: Sequence[str],
-    seed: int, progress: bool,
-) -> tuple[tuple[Compared, ...], float, float]:  # fmt: skip
-    """The plan, the uniform plan and random plans of equal bytes, measured on the quantized network."""
-    from tap.configurations import measure_configs
-
-    simple = _simple_plans(plan, seed)
-    names = [form.name for form in plan.formats]
-    rows = np.array([plan.choice, *simple.values()], np.int64)
-    found = measure_configs(model, judged, choices=rows, formats=names, calibration=calibration,
-                            exclude=left_out, progress=progress)  # fmt: skip
-
-    def row(at: int, name: str) -> Compared:
-        size = int(plan.costs["bytes"][np.arange(len(plan.units)), rows[at]].sum())
-        return Compared(name, size, float(found.loss[at]), float(found.stderr[at]), float(found.accuracy[at]))
-
-    uniform = [at for at, name in enumerate(simple, 1) if name.startswith("uniform")]
-    random = sorted(
-        (at for at, name in enumerate(simple, 1) if name.startswith("random")), key=found.loss.__getitem__
-    )
-    compared = [row(0, proxy), *(row(at, list(simple)[at - 1]) for at in uniform)]
-    middle = random[len(random) // 2 : len(random) // 2 + 1]
-    compared += [row(at, "random (median)") for at in middle] + [
-        row(at, "random (best)") for at in random[:1]
-    ]
-    rivals = [row(at, "") for at in (*uniform, *middle)]
-    if not rivals:
-        return tuple(compared), float("nan"), float("nan")
-    best = min(rivals, key=lambda rival: rival.loss)
-    noise = 2 * float(np.hypot(best.stderr, compared[0].stderr))
-    return tuple(compared), best.loss - compared[0].loss, noise
-
-
-def _simple_plans(plan: Plan, seed: int) -> dict[str, NDArray[np.int64]]:
-    """The uniform plan with the most bits that fits, random ones with the plan's bytes, rules and ties."""
-    from tap.truth.draw import draw
-
-    sizes, allowed = plan.costs["bytes"], plan.allowed
-    usable = np.ones(sizes.shape, np.bool_) if allowed is None else allowed
-    fits = [
-        index for index in range(len(plan.formats))
-        if usable[:, index].all() and all(plan.costs[k][:, index].sum() <= v for k, v in plan.budgets.items())
-    ]  # fmt: skip
-    found: dict[str, NDArray[np.int64]] = {}
-    if fits:
-        best = max(fits, key=lambda index: plan.formats[index].bits)
-        found[f"uniform {plan.formats[best].name}"] = np.full(len(sizes), best)
-    labels = np.arange(len(sizes))
-    for group in plan.groups:
-        members = [plan.unit_index(name) for name in group]
-        labels[np.isin(labels, labels[members])] = labels[members].min()
-    _, place = np.unique(labels, return_inverse=True)
-    costs = np.zeros((place.max() + 1, sizes.shape[1]))
-    # A format that is not allowed costs more than any plan, so that no drawn plan has it.
-    np.add.at(costs, place, np.where(usable, sizes, 10 * plan.bytes))
-    try:
-        drawn = draw(costs.astype(np.int64), plan.bytes, RANDOM, np.random.default_rng(seed))
-    except InfeasibleError:
-        return found
-    return found | {f"random {number}": choice[place] for number, choice in enumerate(drawn)}

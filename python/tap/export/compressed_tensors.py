@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tap.export.bits import pack
 from tap.export.config import with_quantization
 from tap.export.encode import Encoded, encoded, other_state
+from tap.export.tensors import tensor_file
 from tap.formats import Format
 from tap.formats.integer import IntFormat
 from tap.stats.sites import find_sites
@@ -28,20 +28,21 @@ if TYPE_CHECKING:
 
 def write(plan: Plan, path: Path, *, model: nn.Module) -> dict[str, int]:
     """Write config.json and model.safetensors; the bytes of each unit."""
-    tensors = other_state(model)
     groups: dict[str, tuple[Format, list[str]]] = {}
     written: dict[str, int] = {}
-    for item in encoded(model, plan):
-        stem = item.key.removesuffix(".weight")
-        parts = {f"{stem}.{name}": value for name, value in _parts(item).items()}
-        written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
-        tensors |= parts
-        groups.setdefault(item.format.name, (item.format, []))[1].append(item.unit.name)
+    with tensor_file(path / "model.safetensors", {"format": "pt"}) as add:
+        for name, tensor in other_state(model).items():
+            add(name, tensor)
+        for item in encoded(model, plan):
+            stem, parts = item.key.removesuffix(".weight"), _parts(item)
+            for name, value in parts.items():
+                add(f"{stem}.{name}", value)
+            written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
+            groups.setdefault(item.format.name, (item.format, []))[1].append(item.unit.name)
     names = {unit.name for unit in plan.units}
     left = [site.name for site in find_sites(model) if site.kind == "linear" and site.name not in names]
     text = with_quantization(model, _config(list(groups.values()), left))
     (path / "config.json").write_text(text, encoding="utf-8")
-    save_file(tensors, path / "model.safetensors", {"format": "pt"})
     return written
 
 

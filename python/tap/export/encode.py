@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,11 +80,8 @@ def prepared(model: nn.Module, plan: Any, data: Any) -> nn.Module:
 def encoded(model: nn.Module, plan: Any) -> Iterator[Encoded]:
     """The weights of the plan's units from a quantized model, one after the other."""
     sites = find_sites(unwrap(model))
-    by_name = {site.name: site for site in sites}
     for unit in plan.units:
-        site = by_name[unit.name]
-        same = [other for other in sites if other.weight is site.weight]
-        yield _encode(unit, site, same)
+        yield encode(unit, sites)
 
 
 def other_state(model: nn.Module) -> dict[str, Tensor]:
@@ -113,9 +110,13 @@ def plain_aliases(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _encode(unit: Unit, site: Site, same: list[Site]) -> Encoded:
+def encode(unit: Unit, sites: Iterable[Site]) -> Encoded:
+    """The weight of one unit, from the sites of a quantized model."""
+    found = list(sites)
+    site = next(one for one in found if one.name == unit.name)
+    same = [other for other in found if other.weight is site.weight]
     holder, name = _place(site)
-    keys = [_key(other) for other in same]
+    keys = [weight_key(other) for other in same]
     lists: Any = getattr(holder, "parametrizations", {})
     if name not in lists:
         raise ExportError(
@@ -127,6 +128,7 @@ def _encode(unit: Unit, site: Site, same: list[Site]) -> Encoded:
         value = matrix(getattr(holder, name).detach(), unit).reshape(unit.out, -1).float().cpu()
         original = matrix(lists[name].original.detach(), unit).reshape(unit.out, -1).cpu()
         parts = _parts(format, fake, value, original, unit)
+    fake.forget()
     ranges = [hook.range for hook in site.module._forward_pre_hooks.values() if isinstance(hook, FakeInput)]
     bias = getattr(site.module, "bias", None) if not site.is_packed else None
     return Encoded(
@@ -187,7 +189,7 @@ def in_shape(rows: Tensor, unit: Unit, shape: torch.Size, dtype: torch.dtype) ->
     return unmatrix(rows.reshape(unit.out, unit.inp, unit.pos), unit, shape).to(dtype).contiguous()
 
 
-def _key(site: Site) -> str:
+def weight_key(site: Site) -> str:
     """Name of the weight in the state of the original model."""
     holder, name = _place(site)
     if holder is not site.module and not site.is_packed:

@@ -8,18 +8,22 @@ its own tensor names, for programs that read GGUF themselves.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, quants
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, quants
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tap.errors import ExportError
-from tap.export.encode import encoded, other_state
+from tap.export.encode import encode, other_state, weight_key
 from tap.export.gguf_names import architecture, rotated_heads, settings, tensor_names
+from tap.formats import parse
+from tap.stats.sites import find_sites
+from tap.stats.units import Unit
 
 if TYPE_CHECKING:
     from tap.plan import Plan
@@ -30,23 +34,47 @@ def write(plan: Plan, path: Path, *, model: nn.Module, base: str | Path | None =
     if base is not None:
         return _from_base(plan, path, model, Path(base))
     name = architecture(model)
-    writer = GGUFWriter(path, name or "tap")
+    writer: Any = GGUFWriter(path, name or "tap")
     rest = other_state(model)
-    items = list(encoded(model, plan))
-    keys = [*rest, *(item.key for item in items)]
-    names = tensor_names(model, keys) if name else {key: key for key in keys}
+    sites = {site.name: site for site in find_sites(model)}
+    units = {weight_key(sites[unit.name]): unit for unit in plan.units}
+    names = tensor_names(model, [*rest, *units]) if name else {key: key for key in (*rest, *units)}
     if name:
         settings(writer, model)
     written: dict[str, int] = {}
     for key, tensor in rest.items():
         _add_plain(writer, names[key], _turned(tensor, rotated_heads(model, key) if name else None))
-    for item in items:
-        blocks = _turned(item.codes, rotated_heads(model, item.key) if name else None).numpy()
-        kind = GGMLQuantizationType[str(item.format.name).removeprefix("gguf-").upper()]
-        writer.add_tensor(names[item.key], blocks, raw_dtype=kind)
-        written[item.unit.name] = blocks.nbytes
+    for key, unit in units.items():
+        heads = rotated_heads(model, key) if name else None
+
+        def blocks(unit: Unit = unit, heads: int | None = heads) -> NDArray[np.uint8]:
+            item = encode(unit, sites.values())
+            found: NDArray[np.uint8] = _turned(item.codes, heads).numpy()
+            return found
+
+        format = parse(plan.choices[unit.name])
+        size = format.stored_bytes(unit)
+        kind = GGMLQuantizationType[format.name.removeprefix("gguf-").upper()]
+        writer.add_tensor(names[key], _Later((unit.out, size // unit.out), blocks), raw_dtype=kind)
+        written[unit.name] = size
     _close(writer)
     return written
+
+
+class _Later:
+    """Blocks that are made when the writer comes to them, in the form of an array as `GGUFWriter` uses it."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, shape: tuple[int, int], make: Callable[[], NDArray[np.uint8]]) -> None:
+        self.shape, self.nbytes, self._make = shape, shape[0] * shape[1], make
+
+    def tofile(self, file: Any) -> None:
+        """Write the blocks to the open file."""
+        blocks = self._make()
+        if blocks.nbytes != self.nbytes:
+            raise ExportError(f"blocks of {blocks.nbytes} bytes where {self.nbytes} were announced")
+        blocks.tofile(file)
 
 
 def _from_base(plan: Plan, path: Path, model: nn.Module, base: Path) -> dict[str, int]:
@@ -60,7 +88,7 @@ def _from_base(plan: Plan, path: Path, model: nn.Module, base: Path) -> dict[str
     missing = [name for name in wanted if name not in kept]
     if missing:
         raise ExportError(f"{base} has no tensor '{missing[0]}'", hint="pass the GGUF file of the same model")
-    writer = GGUFWriter(path, str(reader.fields["general.architecture"].contents()))
+    writer: Any = GGUFWriter(path, str(reader.fields["general.architecture"].contents()))
     for key, field in reader.fields.items():
         if key.startswith("GGUF.") or key == "general.architecture":
             continue
@@ -78,10 +106,17 @@ def _from_base(plan: Plan, path: Path, model: nn.Module, base: Path) -> dict[str
         ):
             raise ExportError(f"'{name}' of {base} is quantized already", hint="pass a file in 16 or 32 bits")
         kind = GGMLQuantizationType[plan.choices[wanted[name]].removeprefix("gguf-").upper()]
-        values = quants.dequantize(tensor.data, tensor.tensor_type)
-        blocks: NDArray[np.uint8] = quants.quantize(np.ascontiguousarray(values, np.float32), kind)
-        writer.add_tensor(name, blocks, raw_dtype=kind)
-        written[wanted[name]] = blocks.nbytes
+
+        def blocks(tensor: Any = tensor, kind: GGMLQuantizationType = kind) -> NDArray[np.uint8]:
+            values = quants.dequantize(tensor.data, tensor.tensor_type)
+            found: NDArray[np.uint8] = quants.quantize(np.ascontiguousarray(values, np.float32), kind)
+            return found
+
+        rows, columns = (int(size) for size in reversed(tensor.shape))
+        each, size = GGML_QUANT_SIZES[kind]
+        later = _Later((rows, columns // each * size), blocks)
+        writer.add_tensor(name, later, raw_dtype=kind)
+        written[wanted[name]] = later.nbytes
     _close(writer)
     return written
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tap.export.bits import pack
 from tap.export.encode import Encoded, encoded, other_state
+from tap.export.tensors import tensor_file
 from tap.formats import parse
 from tap.formats.integer import IntFormat
 
@@ -41,12 +41,15 @@ def write(plan: Plan, path: Path, *, model: nn.Module) -> dict[str, int]:
     layers = {unit: _layer(form) for unit, form in plan.choices.items()}
     first = next(iter(layers.values()))
     kept = {name: tensor for name, tensor in other_state(model).items() if tensor.is_floating_point()}
-    tensors, written = kept, {}
-    for item in encoded(model, plan):
-        stem = item.key.removesuffix(".weight")
-        parts = {f"{stem}.{name}": value for name, value in _parts(item).items()}
-        written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
-        tensors |= parts
+    written: dict[str, int] = {}
+    with tensor_file(path / "model.safetensors", {"format": "mlx"}) as add:
+        for name, tensor in kept.items():
+            add(name, tensor)
+        for item in encoded(model, plan):
+            stem, parts = item.key.removesuffix(".weight"), _parts(item)
+            for name, value in parts.items():
+                add(f"{stem}.{name}", value)
+            written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
     others = {name.removesuffix(".weight"): False for name, tensor in kept.items()
               if name.endswith(".weight") and tensor.ndim > 1}  # fmt: skip
     quantization = {**first, "mode": "affine", **others, **layers}
@@ -55,7 +58,6 @@ def write(plan: Plan, path: Path, *, model: nn.Module) -> dict[str, int]:
     (path / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n", encoding="utf-8")
     lines = "\n".join(f"    {unit!r}: {layer!r}," for unit, layer in layers.items())
     (path / "predicate.py").write_text(_CODE.format(lines=lines), encoding="utf-8")
-    save_file(tensors, path / "model.safetensors", {"format": "mlx"})
     return written
 
 

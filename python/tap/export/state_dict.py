@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tap.errors import ExportError
 from tap.export.bits import E2M1, e2m1_codes, pack, unpack
 from tap.export.encode import Encoded, encoded, in_shape, other_state, plain_aliases
+from tap.export.tensors import tensor_file
 from tap.formats import parse
 from tap.formats.floating import BlockFloat, FloatFormat
 from tap.formats.gguf import GgufFormat
@@ -39,25 +39,36 @@ _FLOAT8 = {"e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
 
 def write(plan: Plan, path: Path, *, model: nn.Module) -> dict[str, int]:
     """Write the file; the bytes of each unit in it."""
-    tensors, aliases = other_state(model), plain_aliases(model)
+    aliases = plain_aliases(model)
     records: dict[str, Any] = {}
     written: dict[str, int] = {}
-    for item in encoded(model, plan):
-        parts = {f"{item.key}:{name}": value for name, value in _parts(item).items()}
-        written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
-        tensors |= parts
-        aliases |= dict.fromkeys(item.aliases, item.key)
-        bits = {} if item.input_range is None else {"input_bits": item.input_range.bits}
-        records[item.key] = {
-            "format": item.format.name,
-            "shape": list(item.shape),
-            "dtype": str(item.dtype).removeprefix("torch."),
-            **item.unit.as_json(),
-            **bits,
-        }
-    header = {"kind": "packed", "version": VERSION, "units": records, "aliases": aliases}
-    save_file(tensors, path, {"tap": json.dumps(header)})
+    metadata: dict[str, str] = {}
+    with tensor_file(path, metadata) as add:
+        for name, tensor in other_state(model).items():
+            add(name, tensor)
+        for item in encoded(model, plan):
+            parts = _parts(item)
+            for name, value in parts.items():
+                add(f"{item.key}:{name}", value)
+            written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
+            aliases |= dict.fromkeys(item.aliases, item.key)
+            records[item.key] = _record(item)
+        header = {"kind": "packed", "version": VERSION, "units": records, "aliases": aliases}
+        metadata["tap"] = json.dumps(header)
     return written
+
+
+def _record(item: Encoded) -> dict[str, Any]:
+    """What reading a weight back takes besides its tensors."""
+    bits = {} if item.input_range is None else {"input_bits": item.input_range.bits}
+    dtype = str(item.dtype).removeprefix("torch.")
+    return {
+        "format": item.format.name,
+        "shape": list(item.shape),
+        "dtype": dtype,
+        **item.unit.as_json(),
+        **bits,
+    }
 
 
 def load(path: str | Path) -> dict[str, Tensor]:

@@ -37,20 +37,33 @@ def input_moments(model: nn.Module, layers: Layers, data: Batches, units: Sequen
     Units without a matrix product of one input (embeddings, packed experts, 3-D convolutions, rows longer
     than 8192) are left out.
     """
-    places = {id(layers.sites[unit][0]): unit for unit in units if _fits(layers, unit)}
+    places = {id(layers.sites[unit][0]): unit for unit in units if fits(layers, unit)}
     sums: dict[int, Tensor] = {}
     counts: dict[int, int] = {}
 
     def on_call(site: Site, row: int, x: Tensor, z: Tensor) -> None:
         unit = places[id(site)]
-        rows = patches(site.module, x.detach().float(), layers.units[unit])
-        sums[unit] = sums.get(unit, 0) + rows.transpose(1, 2) @ rows
-        counts[unit] = counts.get(unit, 0) + rows.shape[1]
+        total, count = moments_of(site.module, x, layers.units[unit])
+        sums[unit] = sums.get(unit, 0) + total
+        counts[unit] = counts.get(unit, 0) + count
 
     with observed([layers.sites[unit][0] for unit in places.values()], on_call), torch.no_grad():
         for batch in data:
             data.run(model, batch)
     return {unit: total / counts[unit] for unit, total in sums.items()}
+
+
+def fits(layers: Layers, unit: int) -> bool:
+    """Whether the unit is one matrix product of one input."""
+    site, found = layers.sites[unit][0], layers.units[unit]
+    plain = len(layers.sites[unit]) == 1 and found.kind in ("linear", "conv1d", "conv2d")
+    return plain and not site.is_packed and found.inp * found.pos <= LARGEST
+
+
+def moments_of(module: nn.Module, x: Tensor, unit: Unit) -> tuple[Tensor, int]:
+    """Sum of x x^T over the input rows of one call [groups, columns, columns], and their number."""
+    rows = patches(module, x.detach().float(), unit)
+    return rows.transpose(1, 2) @ rows, rows.shape[1]
 
 
 def patches(module: nn.Module, x: Tensor, unit: Unit) -> Tensor:
@@ -116,17 +129,13 @@ def _factor(moments: Tensor) -> Tensor:
     diagonal = moments.diagonal(dim1=1, dim2=2)
     damping = DAMPING * diagonal.mean(1, keepdim=True)
     damping = torch.where(damping > 0, damping, torch.ones_like(damping))
-    damped = moments.double() + torch.diag_embed(damping.double().expand_as(diagonal))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    upper: Tensor = torch.linalg.cholesky(inverse, upper=True).to(moments.dtype)
+    damped = moments.double()
+    damped.diagonal(dim1=1, dim2=2).add_(damping)
+    # One name after the other, so that no more than two matrices in 64 bits are held.
+    damped = torch.linalg.cholesky(damped)
+    damped = torch.cholesky_inverse(damped)
+    upper: Tensor = torch.linalg.cholesky(damped, upper=True).to(moments.dtype)
     return upper
-
-
-def _fits(layers: Layers, unit: int) -> bool:
-    """Whether the unit is one matrix product of one input."""
-    site, found = layers.sites[unit][0], layers.units[unit]
-    plain = len(layers.sites[unit]) == 1 and found.kind in ("linear", "conv1d", "conv2d")
-    return plain and not site.is_packed and found.inp * found.pos <= LARGEST
 
 
 def _mode(module: nn.Module) -> str:

@@ -62,6 +62,10 @@ class FakeWeight(nn.Module):
         result: Tensor = StraightThrough.apply(weight, self._seen[2])
         return result
 
+    def forget(self) -> None:
+        """Drop the rounded weight that is kept for the next call."""
+        self._seen = None
+
     def __deepcopy__(self, memo: dict[int, Any]) -> FakeWeight:
         copied = FakeWeight.__new__(FakeWeight)
         nn.Module.__init__(copied)

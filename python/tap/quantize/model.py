@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,8 @@ class _Undo:
     weights: list[tuple[nn.Parameter, Tensor]] = field(default_factory=list)
     buffers: list[tuple[nn.Module, str, Tensor]] = field(default_factory=list)
     handles: list[Any] = field(default_factory=list)
+    given_up: bool = False
+    """The weights in full precision are gone."""
 
 
 def quantize(
@@ -92,6 +94,9 @@ def restore(model: nn.Module) -> nn.Module:
 
     Training in between is undone as well. A model that is not quantized is left alone.
 
+    Raises:
+        ModelError: `tap.compress` gave the weights up to save memory.
+
     >>> layer = nn.Linear(2, 2)
     >>> restore(layer) is layer
     True
@@ -99,6 +104,8 @@ def restore(model: nn.Module) -> nn.Module:
     inner, undo = unwrap(model), _undo_of(model)
     if undo is None:
         return model
+    if undo.given_up:
+        raise ModelError("the weights in full precision were given up", hint="load the model again")
     for handle in undo.handles:
         handle.remove()
     for module, name in undo.parametrized:
@@ -110,6 +117,15 @@ def restore(model: nn.Module) -> nn.Module:
         module._buffers[name] = value
     object.__delattr__(inner, "_tap_undo")
     return model
+
+
+def put_formats(model: nn.Module, layers: Layers, fakes: Sequence[FakeWeight]) -> None:
+    """Show the weights of all units through `fakes`, for good: nothing is kept to restore them from."""
+    undo = _Undo(given_up=True)
+    object.__setattr__(model, "_tap_undo", undo)
+    for sites, fake in zip(layers.sites, fakes, strict=True):
+        for site in sites:
+            _register(site, fake, undo)
 
 
 def _undo_of(model: nn.Module) -> _Undo | None:
@@ -203,9 +219,7 @@ def _put_in(
         else:
             weight.data = weight.data.clone()
         for site in sites:
-            holder, name = _place(site)
-            parametrize.register_parametrization(holder, name, fake, unsafe=True)
-            undo.parametrized.append((holder, name))
+            _register(site, fake, undo)
             if format.act_bits < 16 and ranges is not None:
                 hook = FakeInput(ranges.of(site, format.act_bits))
                 undo.handles.append(site.module.register_forward_pre_hook(hook, with_kwargs=True))
@@ -217,6 +231,13 @@ def _put_in(
                 if before is not None:
                     undo.buffers.append((module, name, before))
                     module._buffers[name] = value.clone()
+
+
+def _register(site: Site, fake: FakeWeight, undo: _Undo) -> None:
+    """Show the weight of a site through `fake`."""
+    holder, name = _place(site)
+    parametrize.register_parametrization(holder, name, fake, unsafe=True)
+    undo.parametrized.append((holder, name))
 
 
 def _place(site: Site) -> tuple[nn.Module, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
 from torch import nn
 
 from tap.errors import DataError
-from tap.stats.batches import is_causal, logits_of
+from tap.stats.batches import is_causal, logits_of, unwrap
 
 
 def generated(
@@ -29,6 +30,9 @@ def generated(
             hint="pass data: file.py:function or package.module:function",
         )
     device = next(model.parameters()).device
+    # The logits of all positions would be larger than many a layer.
+    takes = inspect.signature(unwrap(model).forward).parameters
+    last: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
     draws = torch.Generator().manual_seed(seed)
     batches = []
     for start in range(0, samples, 8):
@@ -36,7 +40,7 @@ def generated(
         tokens = torch.randint(0, vocabulary, (count, 1), generator=draws)
         while tokens.shape[1] < length:
             with torch.no_grad():
-                logits = logits_of(model(input_ids=tokens.to(device)))[:, -1].float().cpu()
+                logits = logits_of(model(input_ids=tokens.to(device), **last))[:, -1].float().cpu()
             tokens = torch.cat([tokens, torch.multinomial(logits.softmax(-1), 1, generator=draws)], 1)
         batches.append({"input_ids": tokens})
     return batches

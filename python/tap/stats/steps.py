@@ -25,16 +25,21 @@ _SMALLEST_PART = 8
 """Batches are halved where two gradients of each output are held at once, down to so many samples."""
 
 
+def placed(index: int, count: int) -> dict[str, float]:
+    """The columns that follow from the place of a unit among `count`."""
+    return {
+        "depth": index / max(1, count - 1), "index": index, "n_layers": count, "is_first": index == 0,
+        "is_last": index == count - 1,
+    }  # fmt: skip
+
+
 def shapes(state: Collection) -> None:
     """Columns that follow from the units alone."""
-    last = max(1, len(state.units) - 1)
     for index, unit in enumerate(state.units):
         values = {
-            "numel": unit.numel, "macs": unit.macs, "depth": index / last, "index": index,
-            "n_layers": len(state.units), "out_channels": unit.out, "in_channels": unit.inp,
+            "numel": unit.numel, "macs": unit.macs, "out_channels": unit.out, "in_channels": unit.inp,
             "kernel": unit.kernel, "stride": unit.stride, "groups": unit.groups, "is_conv": unit.is_conv,
-            "is_linear": unit.is_linear, "is_depthwise": unit.is_depthwise, "is_first": index == 0,
-            "is_last": index == len(state.units) - 1,
+            "is_linear": unit.is_linear, "is_depthwise": unit.is_depthwise, **placed(index, len(state.units)),
         }  # fmt: skip
         for name, value in values.items():
             state.entry(name, index, float(value))

@@ -41,15 +41,15 @@ class Judge:
     [0.0, 0.0]
     """
 
-    def __init__(self, model: nn.Module, batches: Batches, loss: Loss = "kl") -> None:
-        """Run the model once as it is; it must be in evaluation mode."""
+    def __init__(self, model: nn.Module, batches: Batches, loss: Loss = "kl", *, kept: int = _KEPT) -> None:
+        """Run the model once as it is; it must be in evaluation mode. At most `kept` bytes of logits stay."""
         if isinstance(loss, str) and loss not in ("kl", "cross-entropy"):
             raise DataError(f"unknown loss '{loss}'", hint="'kl', 'cross-entropy' or a function")
         self.model, self.batches, self.loss = model, list(batches), loss
         self._source = batches
         self.offsets = np.cumsum([0, *(batch.size for batch in self.batches)])
         self._kept: list[Tensor | None] = []
-        room = _KEPT
+        room = kept
         for index in range(len(self.batches)):
             logits = self.run(index)
             self._check(index, logits)

@@ -9,7 +9,7 @@ Functions between the modules always run, so nothing is traced and control flow 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -111,6 +111,15 @@ class Replay:
             if isinstance(leaf, Tensor)
         )
 
+    def empty(self, batch: int, names: Collection[str]) -> None:
+        """Put tensors of the same shape that take no memory in the place of what these modules gave.
+
+        For outputs that only modules read which are replayed themselves.
+        """
+        for key, value in self._stores[batch].items():
+            if key[-1][0] in names:
+                self._stores[batch][key] = tree_map(_emptied, value)
+
     def snapshot(self, batch: int) -> dict[Key, Any]:
         """What is kept of a batch, to go back to with `restore`."""
         return dict(self._stores[batch])
@@ -161,6 +170,10 @@ class Replay:
 
 def _copy(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def _emptied(value: Any) -> Any:
+    return value.new_zeros(()).expand(value.shape) if isinstance(value, Tensor) else value
 
 
 def same(one: Tensor, two: Tensor) -> bool:
