@@ -1,4 +1,4 @@
-"""Times `tap.allocate` and `tap.frontier` as a Python user calls them, over both generated families."""
+"""Times `tap.allocate` and `tap.frontier` as a Python user calls them: the fastest of a few calls a seed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tap
 from tap import _core
 
 SEEDS = 20
+CALLS = 3
 SIZES = [(54, 1), (224, 1), (1000, 1), (54, 2), (224, 2)]
 
 
@@ -20,9 +21,12 @@ def _times(family: str, units: int, run: Callable[..., None]) -> list[float]:
     times = []
     for seed in range(SEEDS):
         tables = _core.knapsack_instance(family, units, seed)
-        started = time.perf_counter()
-        run(*tables)
-        times.append(1e3 * (time.perf_counter() - started))
+        calls = []
+        for _ in range(CALLS):
+            started = time.perf_counter()
+            run(*tables)
+            calls.append(1e3 * (time.perf_counter() - started))
+        times.append(min(calls))
     return sorted(times)
 
 

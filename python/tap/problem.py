@@ -55,16 +55,18 @@ class Problem:
         mask = _allowed(allowed, losses.shape)
         _restrict(mask, forced or {}, forbidden)
         taking_part = np.ones(len(losses), np.bool_)
-        taking_part[[_unit(unit, len(losses)) for unit in excluded]] = False
-        mask[~taking_part] = np.arange(losses.shape[1]) == 0
-        if not (usable := mask.any(axis=1)).all():
+        if left_out := [_unit(unit, len(losses)) for unit in excluded]:
+            taking_part[left_out] = False
+            mask[left_out] = np.arange(losses.shape[1]) == 0
+        # Most tables have no hole, and then half of the checks are for nothing.
+        matters = None if not left_out and mask.all() else mask & taking_part[:, None]
+        if matters is not None and not (usable := mask.any(axis=1)).all():
             raise TableError(f"unit {int(np.argmin(usable))} has no allowed format")
-        matters = mask & taking_part[:, None]
         if weights is not None:
             losses = losses * _weights(weights, len(losses))[:, None]
-        losses = np.ascontiguousarray(losses if matters.all() else np.where(matters, losses, 0.0))
+        losses = np.ascontiguousarray(losses if matters is None else np.where(matters, losses, 0.0))
         _check("loss", losses, signed=True)
-        tables = {name: _cost(name, cost, matters) for name, cost in costs.items()}
+        tables = {name: _cost(name, cost, losses.shape, matters) for name, cost in costs.items()}
         return Problem(losses, tables, mask, _groups(groups, taking_part), taking_part)
 
     def pair(self, name: str, budget: float) -> tuple[Any, Any]:
@@ -181,18 +183,23 @@ def _check(name: str, table: Cost, *, signed: bool) -> None:
         raise TableError(f"{name} of unit {unit} in format {column} is {value}, not {what}")
 
 
-def _cost(name: str, cost: ArrayLike, matters: NDArray[np.bool_]) -> Cost:
-    """Integer tables, and float tables of whole numbers, as int64; the rest as float64."""
+def _cost(name: str, cost: ArrayLike, shape: tuple[int, ...], matters: NDArray[np.bool_] | None) -> Cost:
+    """Integer tables, and float tables of whole numbers, as int64; the rest as float64.
+
+    Cells that do not matter become 0; without `matters` all do.
+    """
     table = np.asarray(cost)
-    if table.shape != matters.shape:
-        raise TableError(f"cost '{name}' has shape {table.shape}, not {matters.shape} as the loss")
+    if table.shape != shape:
+        raise TableError(f"cost '{name}' has shape {table.shape}, not {shape} as the loss")
     if table.dtype.kind in "iu":
         if table.size and int(table.max()) > np.iinfo(np.int64).max:
             raise TableError(f"cost '{name}' has numbers beyond 64 bits")
-        whole = (table if matters.all() else np.where(matters, table, 0)).astype(np.int64)
+        whole = (table if matters is None else np.where(matters, table, 0)).astype(np.int64)
         _check(f"cost '{name}'", whole, signed=False)
         return np.ascontiguousarray(whole)
-    real = np.where(matters, _floats(f"cost '{name}'", table), 0.0)
+    real = _floats(f"cost '{name}'", table)
+    if matters is not None:
+        real = np.where(matters, real, 0.0)
     _check(f"cost '{name}'", real, signed=False)
     if (real == np.floor(real)).all() and real.max(initial=0.0) <= _EXACT:
         return np.ascontiguousarray(real.astype(np.int64))

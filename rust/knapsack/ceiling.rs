@@ -1,92 +1,153 @@
-//! Largest excess with which a state between two supported points may still lead to a new point, by its cost.
+//! Largest loss with which a state between two supported points may still lead to a new point, by its cost.
 //!
-//! A point that costs x' must lie below the staircase, so its excess is below that of the next corner. To get
-//! from x to x' a state pays `up` or `down` for each unit of cost. The cap at x is the largest corner once
-//! that is paid; it is tabulated in buckets of equal width, rounded up.
+//! A point that costs x' must lie below the staircase known so far, which caps its excess. To get from x to x'
+//! a state pays `up` or `down` for each unit of cost, so the cap at x is the largest cap of a point once that
+//! is paid; and a state that a stair beats leads nowhere. Both are tabulated in buckets of equal width, caps
+//! in wide ones and stairs in narrow ones, rounded towards keeping too much.
 
 use super::interval::{Span, State};
 
 /// What the classes that have not entered yet can do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Rest {
-    /// Least excess per cost added.
-    pub up: f64,
-    /// Least excess per cost taken away.
-    pub down: f64,
-    /// Least excess of any move.
-    pub least: f64,
+    /// Least excess per cost added and per cost taken away.
+    pub rates: [f64; 2],
+    /// Largest cost that they can add and take away together.
+    pub reach: [i64; 2],
 }
 
 /// The caps for one staircase and one rest.
 #[derive(Clone, Debug, Default)]
 pub struct Ceiling {
-    corners: Vec<f64>,
-    /// Largest excess and largest loss in each bucket.
-    inside: Vec<[f64; 2]>,
-    /// At the ends of the interval, before what lies outside is paid.
+    /// Largest loss in each narrow bucket.
+    limit: Vec<f64>,
+    /// Largest excess of a point in each wide bucket, by the points known from the start.
+    known: Vec<f64>,
+    /// The same by these and the stairs.
+    corner: Vec<f64>,
+    /// Largest excess of a state in each wide bucket.
+    cap: Vec<f64>,
+    /// At the ends of the interval, before what lies outside is paid: below the cheaper, above the dearer.
     ends: [f64; 2],
-    rates: [f64; 2],
+    rest: Rest,
     span: i64,
-    per_cost: f64,
+    price: f64,
+    error: f64,
+    /// A wide bucket holds 2^wide of cost, a narrow one 2^narrow.
+    wide: u32,
+    narrow: u32,
 }
 
+const WIDE: i64 = 64;
+const NARROW: i64 = 4096;
+
 impl Ceiling {
-    /// Tabulates the caps, all raised by `error`; returns the largest.
-    pub fn fill(&mut self, stairs: &[State], span: &Span, rest: Rest, error: f64) -> f64 {
-        let buckets = stairs.len().next_power_of_two().clamp(16, 2048);
-        let per_cost = buckets as f64 / span.cost as f64;
-        self.corners.clear();
-        self.corners.resize(buckets, f64::NEG_INFINITY);
-        let ends = stairs.iter().skip(1).map(|stair| stair.cost.min(span.cost)).chain([span.cost]);
-        for (stair, end) in stairs.iter().zip(ends).filter(|(stair, end)| *end > 0 && stair.cost < *end) {
-            let bucket = ((end as f64 * per_cost) as usize).min(buckets - 1);
-            let excess = stair.loss + span.price * end as f64 + error;
-            self.corners[bucket] = self.corners[bucket].max(excess);
-        }
-        (self.rates, self.span, self.per_cost) = ([rest.up, rest.down], span.cost, per_cost);
-        self.inside.clear();
-        self.inside.extend(self.corners.iter().map(|&corner| [corner, f64::INFINITY]));
-        let (mut reach, step) = (f64::NEG_INFINITY, rest.up / per_cost);
-        for (inside, corner) in self.inside.iter_mut().zip(&self.corners).rev() {
-            inside[0] = inside[0].max(reach);
-            reach = corner.max(reach - step);
-        }
-        self.ends[0] = reach;
-        let (mut reach, step) = (f64::NEG_INFINITY, rest.down / per_cost);
-        for (inside, corner) in self.inside.iter_mut().zip(&self.corners) {
-            inside[0] = inside[0].max(reach);
-            reach = corner.max(reach - step);
-        }
-        self.ends[1] = reach;
-        self.corners.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+    /// Begins an interval with points known to exist, by rising cost and falling loss; returns the largest
+    /// excess of a point below them.
+    pub fn begin(&mut self, known: &[State], span: &Span) -> f64 {
+        (self.span, self.price) = (span.cost, span.price);
+        self.wide = (0..63).find(|wide| span.cost >> wide < WIDE).unwrap_or(63);
+        self.narrow = self.wide;
+        self.lay(known);
+        self.bound();
+        std::mem::swap(&mut self.known, &mut self.corner);
+        self.known.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Caps the loss as well, by the states of a staircase that cost no more than the bucket.
-    pub fn beat(&mut self, stairs: &[State]) {
-        let mut stairs = stairs.iter().peekable();
-        let (mut least, width) = (f64::INFINITY, 1.0 / self.per_cost);
-        for (at, inside) in self.inside.iter_mut().enumerate() {
-            let from = at as f64 * width * (1.0 - 1e-15);
-            while let Some(stair) = stairs.next_if(|stair| stair.cost as f64 <= from) {
-                least = stair.loss;
+    /// Raises all caps from now on: a bound on the rounding error of an excess.
+    pub fn allow(&mut self, error: f64) {
+        self.error = error;
+    }
+
+    /// Tabulates what may lead to a point; returns the largest excess of one.
+    pub fn fill(&mut self, stairs: &[State], rest: &Rest) -> f64 {
+        let buckets = (2 * stairs.len() as i64).clamp(WIDE, NARROW);
+        self.narrow = self.wide;
+        while self.narrow > 0 && self.span >> self.narrow < buckets {
+            self.narrow -= 1;
+        }
+        self.lay(stairs);
+        self.bound();
+        let mut most = f64::NEG_INFINITY;
+        for (corner, known) in self.corner.iter_mut().zip(&self.known) {
+            *corner = corner.min(*known) + self.error;
+            most = most.max(*corner);
+        }
+        self.rest = *rest;
+        self.spread();
+        let width = self.price * (1i64 << self.narrow) as f64;
+        for (at, chunk) in self.limit.chunks_mut(1 << (self.wide - self.narrow)).enumerate() {
+            let mut cap = self.cap[at] - self.price * ((at as i64) << self.wide) as f64;
+            for limit in chunk {
+                *limit = if *limit < cap { *limit } else { cap };
+                cap -= width;
             }
-            inside[1] = least;
+        }
+        most
+    }
+
+    /// Caps on the loss between the ends, each for 2^shift of cost, and that shift.
+    pub fn inside(&self) -> (&[f64], u32) {
+        (&self.limit, self.narrow)
+    }
+
+    /// Whether a state outside the ends may lead to a point between them.
+    #[inline]
+    pub fn admits(&self, cost: i64, loss: f64) -> bool {
+        let excess = loss + self.price * cost as f64;
+        let side = usize::from(cost >= 0);
+        let out = if cost < 0 { -cost } else { cost - self.span };
+        out <= self.rest.reach[side] && excess < self.ends[side] - self.rest.rates[side] * out as f64
+    }
+
+    /// Tabulates the staircase: the loss of the last stair that costs no more than each narrow bucket.
+    fn lay(&mut self, stairs: &[State]) {
+        let n = (self.span >> self.narrow) as usize + 1;
+        let round = (1i64 << self.narrow) - 1;
+        self.limit.clear();
+        self.limit.resize(n, 0.0);
+        let (mut from, mut loss) = (0, f64::INFINITY);
+        for stair in stairs {
+            let to = ((stair.cost.clamp(0, self.span) + round) >> self.narrow) as usize;
+            self.limit[from..to.min(n)].iter_mut().for_each(|limit| *limit = loss);
+            (from, loss) = (to.min(n), stair.loss);
+        }
+        self.limit[from..].iter_mut().for_each(|limit| *limit = loss);
+    }
+
+    /// Largest excess of a point below the staircase in each wide bucket.
+    fn bound(&mut self) {
+        let width = self.price * (1i64 << self.narrow) as f64;
+        self.corner.clear();
+        for (at, chunk) in self.limit.chunks(1 << (self.wide - self.narrow)).enumerate() {
+            let mut end = self.price * ((at as i64) << self.wide) as f64;
+            let mut most = f64::NEG_INFINITY;
+            for &loss in chunk {
+                end += width;
+                let excess = loss + end;
+                most = if excess > most { excess } else { most };
+            }
+            let last = chunk.first().map_or(most, |loss| loss + self.price * self.span as f64);
+            self.corner.push(most.min(last));
         }
     }
 
-    /// Whether a state of this cost and excess may lead to a new point.
-    #[inline]
-    pub fn admits(&self, cost: i64, loss: f64, excess: f64) -> bool {
-        if cost < 0 {
-            excess < self.ends[0] + self.rates[0] * cost as f64
-        } else if cost >= self.span {
-            excess < self.ends[1] - self.rates[1] * (cost - self.span) as f64
-        } else {
-            let bucket = (cost as f64 * self.per_cost) as usize;
-            self.inside
-                .get(bucket)
-                .or(self.inside.last())
-                .is_some_and(|&[cap, least]| excess < cap && loss < least)
+    /// Caps of states from those of points: what lies whole buckets away is paid for.
+    fn spread(&mut self) {
+        let n = self.corner.len();
+        let width = (1i64 << self.wide) as f64;
+        let [up, down] = self.rest.rates.map(|rate| rate * width);
+        self.cap.clear();
+        self.cap.extend_from_slice(&self.corner);
+        let mut reach = [f64::NEG_INFINITY; 2];
+        for at in 0..n {
+            let back = n - 1 - at;
+            self.cap[at] = self.cap[at].max(reach[1]);
+            self.cap[back] = self.cap[back].max(reach[0]);
+            // The last bucket may be narrower than the others: what lies beyond it pays from its start.
+            let paid = if back == 0 { reach[1] } else { reach[1] - down };
+            reach = [self.corner[back].max(reach[0] - up), self.corner[at].max(paid)];
         }
+        self.ends = reach;
     }
 }

@@ -1,11 +1,11 @@
 //! Every Pareto point of one cost against the loss.
 //!
 //! Hull edges by falling slope lead from one supported point to the next; the points between two neighbours are
-//! found by `interval`. A point is kept as its number of edges and its moves away from there, so that its
-//! choice is written only when somebody asks for it.
+//! found by `interval`. A point is kept as the end of a trace of moves, so that its choice is written only when
+//! somebody asks for it.
 
 use super::input::{Constraint, Input, KnapsackError};
-use super::interval::{Interval, Span};
+use super::interval::{Interval, Span, Traces};
 use super::outcome::{Limits, Meter};
 use super::problem::Classes;
 use super::reduce::{Edge, Reduced};
@@ -22,12 +22,11 @@ pub struct Frontier {
     pub supported: Vec<bool>,
     /// Whether every Pareto point is there; false when a limit ended the work, which leaves no points.
     pub complete: bool,
-    /// Hull edges taken by each point.
-    taken: Vec<u32>,
-    /// Where the moves of each point start; one longer than the number of points.
-    start: Vec<u32>,
-    /// Reduced items.
-    moves: Vec<u32>,
+    /// Trace of each point.
+    trace: Vec<u32>,
+    /// First point of each interval, and the hull edges taken before it.
+    spans: Vec<(usize, usize)>,
+    traces: Traces,
     reduced: Reduced,
     classes: Classes,
     units: usize,
@@ -36,13 +35,13 @@ pub struct Frontier {
 impl Frontier {
     /// Format of every unit `[units]` in a point; nothing when there is no such point.
     pub fn choice(&self, point: usize) -> Option<Vec<u32>> {
-        let (&taken, &from, &to) =
-            (self.taken.get(point)?, self.start.get(point)?, self.start.get(point + 1)?);
+        let &trace = self.trace.get(point)?;
+        let span = self.spans.partition_point(|&(first, _)| first <= point).checked_sub(1)?;
+        let &(_, taken) = self.spans.get(span)?;
         let mut items = self.reduced.start[..self.reduced.len()].to_vec();
-        let edges = self.reduced.edges[..taken as usize].iter().map(|edge| (edge.class, edge.to));
-        let moves = &self.moves[from as usize..to as usize];
-        let moves = moves.iter().map(|&item| (self.reduced.class_of(item) as u32, item));
-        edges.chain(moves).for_each(|(class, item)| items[class as usize] = item);
+        let edges = self.reduced.edges[..taken].iter().map(|edge| (edge.class as usize, edge.to));
+        let moves = self.traces.moves(trace).map(|item| (self.reduced.class_of(item), item));
+        edges.chain(moves).for_each(|(class, item)| items[class] = item);
         items.iter_mut().for_each(|item| *item = self.reduced.item[*item as usize]);
         let mut choice = vec![0; self.units];
         self.classes.spread(&items, &mut choice);
@@ -57,11 +56,11 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
     let mut reduced = Reduced::default();
     reduced.fill(&classes);
     reduced.edges.sort_unstable_by(|a, b| b.slope.total_cmp(&a.slope).then(a.to.cmp(&b.to)));
-    let mut frontier = Frontier { units: input.units, start: vec![0], ..Frontier::default() };
+    let mut frontier = Frontier { units: input.units, ..Frontier::default() };
     let mut totals = Totals::new(input, &classes, &reduced);
     let mut meter = Meter::new(limits);
     let mut interval = Interval::default();
-    let mut taken = 0;
+    let (mut taken, mut straight) = (0, Vec::new());
     while let Some(edges) = steepest(&reduced.edges[taken..]) {
         let span = Span {
             edges,
@@ -72,18 +71,26 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
         if interval.search(&reduced, totals.items(), &span, &mut meter) {
             return Ok(Frontier::default());
         }
+        frontier.spans.push((frontier.cost.len(), taken));
+        let near = 1e-9 * span.price * span.cost as f64;
         for point in interval.points(&span) {
-            interval.write_moves(point, &mut frontier.moves);
-            frontier.add(taken, totals.with(point.cost, point.loss));
+            if frontier.add(point.trace, totals.with(point.cost, point.loss))
+                && point.loss + span.price * (point.cost as f64) < near
+            {
+                straight.push(frontier.cost.len() - 1);
+            }
         }
         let passed = edges.len();
         reduced.edges[taken..taken + passed].iter().for_each(|edge| totals.take(edge.class, edge.to));
         taken += passed;
     }
-    frontier.add(taken, totals.with(0, 0.0));
-    frontier.supported = lower_hull(&frontier.cost, &frontier.loss);
+    frontier.spans.push((frontier.cost.len(), taken));
+    if frontier.add(0, totals.with(0, 0.0)) {
+        straight.push(frontier.cost.len() - 1);
+    }
+    frontier.supported = lower_hull(&frontier.cost, &frontier.loss, &straight);
     frontier.complete = true;
-    (frontier.reduced, frontier.classes) = (reduced, classes);
+    (frontier.reduced, frontier.classes, frontier.traces) = (reduced, classes, interval.traces);
     Ok(frontier)
 }
 
@@ -94,25 +101,24 @@ fn steepest(edges: &[Edge]) -> Option<&[Edge]> {
 }
 
 impl Frontier {
-    /// Adds the point whose moves were written last, unless it loses no less than the one before.
-    fn add(&mut self, taken: usize, (cost, loss): (f64, f64)) {
-        let from = self.start.last().copied().unwrap_or(0) as usize;
-        if self.loss.last().is_some_and(|&least| loss >= least) {
-            self.moves.truncate(from);
-            return;
+    /// Adds a point, unless it loses no less than the one before.
+    fn add(&mut self, trace: u32, (cost, loss): (f64, f64)) -> bool {
+        let is_less = self.loss.last().is_none_or(|&least| loss < least);
+        if is_less {
+            self.cost.push(cost);
+            self.loss.push(loss);
+            self.trace.push(trace);
         }
-        self.cost.push(cost);
-        self.loss.push(loss);
-        self.taken.push(taken as u32);
-        self.start.push(self.moves.len() as u32);
+        is_less
     }
 }
 
-/// Marks the points on the lower convex hull, corners and points on its edges alike.
-fn lower_hull(cost: &[f64], loss: &[f64]) -> Vec<bool> {
+/// Marks the points on the lower convex hull, corners and points on its edges alike, among those that lie `near`
+/// the lines between supported points.
+fn lower_hull(cost: &[f64], loss: &[f64], near: &[usize]) -> Vec<bool> {
     let slope = |a: usize, b: usize| (loss[a] - loss[b]) / (cost[b] - cost[a]);
     let mut hull: Vec<usize> = Vec::new();
-    for at in 0..cost.len() {
+    for &at in near {
         while let [.., a, b] = hull[..] {
             if slope(a, b) < slope(a, at) {
                 hull.pop();

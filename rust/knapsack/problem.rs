@@ -154,7 +154,8 @@ impl Classes {
     /// Cost `k`, in the units of the input, of a choice that lies `steps` grid steps above the cheapest items.
     pub fn total_of(&self, k: usize, steps: i64) -> f64 {
         let total = self.floor[k] + i128::from(steps) * i128::from(self.divisor[k]);
-        total as f64 / self.real[k].unwrap_or(1.0)
+        let total = i64::try_from(total).map_or_else(|_| total as f64, |total| total as f64);
+        self.real[k].map_or(total, |scale| total / scale)
     }
 
     /// Writes the format of every unit for the given item of every class.
