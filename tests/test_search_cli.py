@@ -37,10 +37,11 @@ def test_search_writes_programs_and_resumes(tmp_path: Path, capsys: pytest.Captu
     command = ["search", "-t", one, "-t", two, "--target", first, "--target", second, "--seed", "1"]
     sizes = ["--generations", "1", "--local", "300"]
     store, out = str(tmp_path / "run.db"), tmp_path / "found"
-    rest = ["--store", store, "--out", str(out), "--held-out", f"{held},{last}", "--json"]
+    rest = ["--store", store, "--out", str(out), "--held-out", f"{held},{last}", "--json",
+            "--validation", ",".join(files(tmp_path, 4))]  # fmt: skip
     assert run([*command, *sizes, *rest]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert "agreement net3" in rows[0]
+    assert {"agreement net3", "agreement net4"} <= rows[0].keys()
     assert (out / "best-1.tap").is_file()
     assert run([*command, *sizes, "--store", store]) == 2
     assert run([*command, "--resume", store, "--held-out", f"{held},{last}", "--quiet"]) == 0

@@ -15,6 +15,7 @@ from search_runs import IDEAS, REFERENCES, SETTINGS, answer, content, run
 from search_world import net, truth
 from servers import misbehaving as bad
 from tap.errors import LLMError, StoreError, TableError
+from tap.screen import screen
 from tap.search import start
 from tap.search.budget import Budget, Price
 from tap.search.config import PAPER_IMAGES, preset
@@ -67,6 +68,23 @@ def test_held_out_is_never_shown(tmp_path: Path) -> None:
         assert all(name != "held" for one in store.candidates() for name, _, _ in one.scores)
     assert requests
     assert not any("held " in request.user or "held:" in request.user for request in requests)
+
+
+def test_validation_chooses_among_what_was_found_and_is_never_shown(tmp_path: Path) -> None:
+    other = net(7)
+    chosen = run(tmp_path / "run.db", validation=[("sealed7", other.table, other.target)])
+    plain = run(tmp_path / "plain.db")
+    assert chosen.validation == ("sealed7",)
+    assert content(tmp_path / "run.db")["candidates"] == content(tmp_path / "plain.db")["candidates"]
+    with Store(tmp_path / "run.db") as store:
+        known = [one for one in store.candidates() if one.fitness is not None]
+        assert not any("sealed7" in request.user for request, _ in store.recording())
+    worth = {one.id: screen([one.code], other.table, other.target).spearman[0] for one in known}
+    best = [worth[one.id] for one in chosen.best]
+    assert best == sorted(best, reverse=True)
+    assert best[0] == max(value for value in worth.values() if np.isfinite(value))
+    assert chosen.table[0].agreement["sealed7"] == pytest.approx(best[0])
+    assert {one.id for one in plain.best} <= {one.id for one in known}
 
 
 def test_same_seed_same_run_and_another_seed_another(tmp_path: Path) -> None:

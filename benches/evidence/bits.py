@@ -2,6 +2,7 @@
 
 python benches/evidence/bits.py measure digits int2,int3,int4 -n 200 -o benches/evidence/digits-2to4.bits
 python benches/evidence/bits.py rank benches/evidence/digits-2to4.bits --table table.safetensors
+python benches/evidence/bits.py truth benches/evidence/resnet20.bits --table r20.table -o r20.configs
 """
 
 from __future__ import annotations
@@ -54,6 +55,23 @@ def convert(given: argparse.Namespace) -> None:
     print(f"{given.out}: {len(found.loss)} configurations")
 
 
+def truth(given: argparse.Namespace) -> None:
+    """The configurations of a file as `tap measure --configs` writes them, equal bytes in one stratum."""
+    bits, table = Bits.load(given.file), LayerTable.load(given.table)
+    if bits.fingerprint != table.fingerprint or bits.formats != table.formats:
+        raise TapError(f"{given.table} is not of the network and the formats of {given.file}")
+    sizes = table.columns["bytes"][np.arange(len(bits.units)), bits.choice].sum(axis=1)
+    order = np.argsort(sizes)
+    stratum = np.empty(len(sizes), np.int64)
+    stratum[order] = np.cumsum(np.diff(sizes[order], prepend=sizes.min()) > 0.01 * sizes.min())
+    unknown = np.full(len(sizes), np.nan)
+    Configurations(
+        bits.units, bits.formats, bits.choice, bits.loss, bits.accuracy, unknown, stratum,
+        sizes.astype(np.int64), ceiling=given.ceiling, fingerprint=bits.fingerprint,
+    ).save(given.out)  # fmt: skip
+    print(f"{given.out}: {len(sizes)} configurations in strata of {np.bincount(stratum).tolist()}")
+
+
 def rank(given: argparse.Namespace) -> None:
     """A Markdown table: correlation at the top 20, 50 and 100 % of each proxy that has a score."""
     bits, table = Bits.load(given.file), LayerTable.load(given.table)
@@ -100,6 +118,12 @@ def main() -> None:
     two.add_argument("--table", type=Path, required=True)
     two.add_argument("--discovered", type=Path, nargs="*", default=[])
     two.set_defaults(run=rank)
+    four = commands.add_parser("truth")
+    four.add_argument("file", type=Path)
+    four.add_argument("--table", type=Path, required=True)
+    four.add_argument("--ceiling", type=float, default=float("nan"), help="of docs/evidence.md")
+    four.add_argument("-o", "--out", type=Path, required=True)
+    four.set_defaults(run=truth)
     given = parser.parse_args()
     given.run(given)
 

@@ -28,6 +28,13 @@ HeldOut = Annotated[
         "--held-out", metavar="TABLE,TARGET", help="A network that is scored once, at the end; repeatable."
     ),
 ]
+Validation = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--validation", metavar="TABLE,TARGET",
+        help="A network that chooses among the best programs, unseen by the search; repeatable.",
+    ),
+]  # fmt: skip
 Models = Annotated[
     list[str] | None,
     typer.Option(
@@ -45,6 +52,7 @@ def search(
     table: Tables = None,
     target: Targets = None,
     held_out: HeldOut = None,
+    validation: Validation = None,
     llm: Models = None,
     store: Annotated[Path | None, typer.Option("--store", metavar="FILE", help="Keep the run here.")] = None,
     resume: Annotated[
@@ -126,9 +134,13 @@ def search(
     settings = settings_of(preset, budget=budget, **given) if resume is None or raised else None
     if resume is not None and store is not None:
         raise StoreError("--store and --resume name a run each", hint="give one of them")
-    known = _Files([], [], [], ["none"]) if resume is None or table else _Files.of(resume)
+    known = _Files([], [], [], [], ["none"]) if resume is None or table else _Files.of(resume)
     files = _Files(
-        table or known.tables, target or known.targets, held_out or known.held_out, llm or known.llm
+        table or known.tables,
+        target or known.targets,
+        held_out or known.held_out,
+        validation or known.validation,
+        llm or known.llm,
     )
     if not files.tables:
         raise TapError("no --table is given", hint="tap search --table T --target S, or --resume run.db")
@@ -137,7 +149,8 @@ def search(
             [_table(path) for path in files.tables],
             [_target(path) for path in files.targets],
             names=_names(files.tables),
-            held_out=[_held_out(text) for text in files.held_out],
+            held_out=[_named("--held-out", text) for text in files.held_out],
+            validation=[_named("--validation", text) for text in files.validation],
             llm=files.llm,
             record=record,
             origin=files.as_json(),
@@ -186,15 +199,15 @@ class _Files:
     tables: Sequence[Path]
     targets: Sequence[Path]
     held_out: Sequence[str]
+    validation: Sequence[str]
     llm: Sequence[str]
 
     def as_json(self) -> dict[str, list[str]]:
         return {
             "tables": [str(path.absolute()) for path in self.tables],
             "targets": [str(path.absolute()) for path in self.targets],
-            "held_out": [
-                ",".join(str(Path(name).absolute()) for name in one.split(",")) for one in self.held_out
-            ],
+            "held_out": [_absolute(one) for one in self.held_out],
+            "validation": [_absolute(one) for one in self.validation],
             "llm": list(self.llm),
         }
 
@@ -213,7 +226,7 @@ class _Files:
                 f"{store} does not say what its run reads", hint="name --table and --target again"
             )
         tables, targets = ([Path(path) for path in origin[name]] for name in ("tables", "targets"))
-        return _Files(tables, targets, origin["held_out"], origin["llm"])
+        return _Files(tables, targets, origin["held_out"], origin.get("validation", []), origin["llm"])
 
 
 def _json(path: Path) -> Any:
@@ -248,10 +261,16 @@ def _target(path: Path) -> Any:
         return Sensitivity.load(path)
 
 
-def _held_out(text: str) -> tuple[str, Any, Any]:
+def _named(option: str, text: str) -> tuple[str, Any, Any]:
+    """The network of TABLE,TARGET."""
     table, comma, target = text.partition(",")
     if not comma:
         raise TapError(
-            f"'{text}' names no table and target", hint="--held-out table.safetensors,target.safetensors"
+            f"'{text}' names no table and target", hint=f"{option} table.safetensors,target.safetensors"
         )
     return Path(table).stem, _table(Path(table)), _target(Path(target))
+
+
+def _absolute(pair: str) -> str:
+    """TABLE,TARGET from any folder."""
+    return ",".join(str(Path(name).absolute()) for name in pair.split(","))

@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The outcome of a search; the first of `best` is the fittest.
+    """The outcome of a search; the first of `best` is the fittest, or the best on the validation nets.
 
     >>> one = Candidate(1, 1, "local", (), "noise", "score = dw2")
     >>> found = SearchResult((one,), (), (), (), {}, "done", Spending(), 1.0, {}, 10, (one,), {"seed": 0})
@@ -55,6 +55,8 @@ class SearchResult:
     lineage: tuple[Candidate, ...]
     """The best candidate and all its ancestors, the oldest first."""
     settings: Mapping[str, object]
+    validation: tuple[str, ...] = ()
+    """Nets whose agreement chose the order of `best`."""
 
     @property
     def program(self) -> str:
@@ -82,6 +84,7 @@ class SearchResult:
             "reason": self.reason,
             "nets": list(self.nets),
             "held_out": list(self.held_out),
+            "validation": list(self.validation),
             "ceiling": dict(self.ceiling),
             "gains": dict(self.gains),
             "spent": {"calls": self.spent.calls, "tokens": self.spent.tokens, "money": self.spent.money},

@@ -13,6 +13,7 @@ import numpy as np
 
 from tap.errors import ProxyError, StoreError, TableError
 from tap.proxy import Proxy
+from tap.screen import screen
 from tap.search import fitness as terms
 from tap.search.budget import Budget
 from tap.search.config import Settings
@@ -31,6 +32,8 @@ from tap.search.view import View, view
 from tap.stats.table import LayerTable
 
 T = TypeVar("T")
+VALIDATED = 200
+"""The fittest candidates among which validation networks choose."""
 
 
 def search(
@@ -43,6 +46,7 @@ def search(
     seed: int = 0,
     settings: Settings | None = None,
     held_out: Sequence[tuple[str, LayerTable, Any]] = (),
+    validation: Sequence[tuple[str, LayerTable, Any]] = (),
     references: Mapping[str, str] | None = None,
     evaluate: Sequence[Callable[[Scores], float] | None] | None = None,
     names: Sequence[str] | None = None,
@@ -63,6 +67,8 @@ def search(
         store: the SQLite file of the run; without one the run leaves nothing behind.
         seed, budget: take the place of those in `settings`.
         held_out: (name, table, target) of networks that are scored once, at the end.
+        validation: the same of networks that no fitness and no prompt reads: the best programs are put in the
+            order of their mean agreement there, against programs that fit the search networks alone.
         references: named programs to compare with, all of `tap.proxies` by default.
         evaluate: for each network, the accuracy kept by a plan; see `tap.search.fitness.PlanAccuracy`.
         resume: go on with the run in `store`, under its own settings; `budget` and `settings` may only raise
@@ -81,7 +87,8 @@ def search(
     """
     nets = _nets(tables, targets, evaluate, names)
     extra = [Net(name, table, target) for name, table, target in held_out]
-    check_nets([*nets, *extra])
+    judges = [Net(name, table, target) for name, table, target in validation]
+    check_nets([*nets, *judges, *extra])
     given = settings if settings is not None else Settings()
     if given.fitness == "regret":
         check_choices(nets)
@@ -107,7 +114,7 @@ def search(
             shown.close()
             if record is not None:
                 write_recording(record, opened.recording(), models=[one.name for one in llms])
-        return _result(engine, reason, nets, extra, named, keep)
+        return _result(engine, reason, nets, judges, extra, named, keep)
 
 
 def _settled(
@@ -229,18 +236,30 @@ def _standing(references: Mapping[str, str], nets: Sequence[Net]) -> list[str]:
     return [f"best known proxy by hand: {best}, mean agreement {finite[best]:.3f}: {code}"]
 
 
+def _validated(known: Sequence[Candidate], judges: Sequence[Net]) -> list[Candidate]:
+    """The fittest candidates in the order of their mean agreement on the validation networks."""
+    scored = [one for one in known if one.fitness is not None]
+    fittest = sorted(scored, key=lambda one: (-(one.fitness or 0.0), one.id))[:VALIDATED]
+    if not fittest:
+        return []
+    tables, targets = [net.table for net in judges], [net.target for net in judges]
+    found = screen([one.code for one in fittest], tables, targets)
+    worth = np.where(found.ok, found.spearman, -np.inf)
+    return [fittest[at] for at in np.lexsort((np.arange(len(fittest)), -worth))]
+
+
 def _result(
     engine: Engine,
     reason: str,
     nets: Sequence[Net],
+    judges: Sequence[Net],
     extra: Sequence[Net],
     references: Mapping[str, str],
     keep: int,
 ) -> SearchResult:
     """The best candidates and every reference, on all nets; here the held-out ones are scored, once."""
-    members = engine.population.members()
-    best = members[:keep]
-    everywhere = [*nets, *extra]
+    best = _validated(engine.judge.known, judges)[:keep] if judges else engine.population.members()[:keep]
+    everywhere = [*nets, *judges, *extra]
     rows = [_row(f"candidate {one.id}", one.code, everywhere, one.id) for one in best] + [
         _row(name, source, everywhere) for name, source in sorted(references.items())
     ]
@@ -248,6 +267,7 @@ def _result(
         best=tuple(_with_held_out(one, row, extra) for one, row in zip(best, rows, strict=False)),
         table=tuple(rows),
         nets=tuple(net.name for net in nets),
+        validation=tuple(net.name for net in judges),
         held_out=tuple(net.name for net in extra),
         ceiling={net.name: float(net.target.ceiling) for net in everywhere},
         reason=reason,
