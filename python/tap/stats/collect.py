@@ -37,7 +37,7 @@ def collect(
     uncalled: Literal["error", "exclude"] = "error",
     loss: Loss | None = None,
     samples: int | None = None,
-    noise_samples: int | None = 64,
+    noise_samples: int | Literal["auto"] | None = "auto",
     seed: int = 0,
     probes: int = 32,
     iterations: int = 30,
@@ -56,7 +56,7 @@ def collect(
             targets in the batches the model's own predictions are the targets.
         samples: use the first so many samples only.
         noise_samples: the noise inputs, `logit_dw2` and `cka_sum` are averages over the first so many
-            samples, every other input over all samples; None: all.
+            samples, every other input over all samples; None: all. By default 64, or 32 sequences of tokens.
         seed: of the random probes of the Hessian.
         probes, iterations, tolerance: at most so many probes for trace and diagonal, power iterations for
             the largest eigenvalue, and the relative standard error at which probing stops.
@@ -72,7 +72,7 @@ def collect(
     """
     if sample is not None and sample < 1:
         raise DataError(f"sample={sample} keeps nothing", hint="give a positive number, or None for all")
-    if noise_samples is not None and noise_samples < 1:
+    if isinstance(noise_samples, int) and noise_samples < 1:
         raise DataError(
             f"noise_samples={noise_samples} leaves no sample", hint="give a positive number, or None"
         )

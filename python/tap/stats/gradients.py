@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional, grad
 
 from tap.stats.calls import Call, columns, cut, output_rows, padded
+from tap.stats.moments import squares_along
 from tap.stats.units import Unit
 
 _PAIRED = 4
@@ -203,8 +204,10 @@ class OutputGradients:
                 along.scatter_add_(1, ids, (z * gz).sum(-1).reshape(call.samples, -1))
                 continue
             rows = slice(call.row, call.row + call.rows)
-            dims = [dim for dim in range(gz.ndim) if dim != call.axis]
-            self._gz2[unit][rows] += torch.linalg.vector_norm(gz, dim=dims).double().square()
+            if call.is_conv:
+                self._gz2[unit][rows] += squares_along(gz.flatten(2), 2).sum(0)
+            else:
+                self._gz2[unit][rows] += squares_along(gz.reshape(-1, call.rows), 0)
             products = z * gz
             summed = products.movedim(call.axis, 1).flatten(2).sum(2) if gz.ndim > 2 else products
             along[:, rows] += summed.view(call.samples, -1, call.rows).sum(1)

@@ -34,9 +34,8 @@ class Moments:
             flat, along = values.reshape(-1, size), 0
         else:
             flat, along = values.flatten(axis + 1), axis + 1
-        low, high = torch.aminmax(flat, dim=0) if along == 0 else (flat.amin(along), flat.amax(along))
-        total, squares = flat.sum(along).double(), torch.linalg.vector_norm(flat, dim=along).double().square()
-        largest = torch.maximum(-low, high).double()
+        total, squares = flat.sum(along).double(), squares_along(flat, along)
+        largest = torch.maximum(-flat.amin(along), flat.amax(along)).double()
         if along:
             total, squares, largest = total.sum(0), squares.sum(0), largest.amax(0)
         n = torch.full_like(total, values.numel() // size)
@@ -77,6 +76,14 @@ class Moments:
         weight = self.count / self.count.sum().clamp(min=1)
         middle = (weight * self.mean).sum()
         return (weight * (self.variance + (self.mean - middle).square())).sum().sqrt()
+
+
+def squares_along(values: Tensor, axis: int) -> Tensor:
+    """Sums of squares along an axis, float64: by a norm, which is fast along the last axis alone."""
+    if axis == values.ndim - 1:
+        norms: Tensor = torch.linalg.vector_norm(values, dim=axis)
+        return norms.double().square()
+    return values.square().sum(axis).double()
 
 
 class InputMoments:

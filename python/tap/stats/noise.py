@@ -11,6 +11,7 @@ from tap.formats import Format
 from tap.stats.calls import Call, cut, laid_out, multiply, per_sample
 from tap.stats.deltas import Deltas
 from tap.stats.gradients import input_gradient
+from tap.stats.moments import squares_along
 
 _LIMIT = 1 << 19
 """Elements of the output errors held at once (2 MB)."""
@@ -137,5 +138,4 @@ def _samples(call: Call, formats: int) -> list[tuple[int, int]]:
 
 def _squares(values: Tensor) -> Tensor:
     """Sums of squares [F] of values [items, A, F, B]."""
-    norms: Tensor = torch.linalg.vector_norm(values, dim=(0, 1, 3))
-    return norms.double().square()
+    return squares_along(values, 3).sum((0, 1))

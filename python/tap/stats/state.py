@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ class Collection:
     probes: int
     iterations: int
     tolerance: float
-    noise_samples: int | None
+    noise_samples: int | Literal["auto"] | None
     """How many samples the noise and the similarity are averaged over; None: all."""
     bar: Progress
     columns: dict[str, NDArray[np.float64]] = field(default_factory=dict)

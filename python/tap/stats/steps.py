@@ -14,15 +14,17 @@ from tap.stats.curvature import hessian_gradient, hutchinson, largest_eigenvalue
 from tap.stats.deltas import error_sums
 from tap.stats.gradients import Gradients, OutputGradients
 from tap.stats.layers import matrix, unmatrix
-from tap.stats.moments import InputMoments, OutputMoments, Similarity
+from tap.stats.moments import InputMoments, OutputMoments, Similarity, squares_along
 from tap.stats.noise import InputNoise, OutputNoise
 from tap.stats.passes import Backward, Forward, Pass, samples_apart
 from tap.stats.ranges import input_ranges
 from tap.stats.saliency import synflow, virtual_gradient
 from tap.stats.state import Collection
 
+_NOISE_SAMPLES, _NOISE_SEQUENCES = 64, 32
 _SMALLEST_PART = 8
-"""Batches are halved where two gradients of each output are held at once, down to so many samples."""
+"""Batches are halved where two gradients of each output are held at once, or sums of the weights' gradients
+beside the activations, down to so many samples."""
 
 
 def placed(index: int, count: int) -> dict[str, float]:
@@ -48,7 +50,7 @@ def shapes(state: Collection) -> None:
 def weights(state: Collection) -> None:
     """w and w_norm2."""
     for index, weight in enumerate(state.weights):
-        state.entry("w_norm2", index, weight.double().norm())
+        state.entry("w_norm2", index, squares_along(weight.flatten(1), 1).sum().sqrt())
         state.sample("w", index, weight)
 
 
@@ -70,8 +72,7 @@ def formats(state: Collection) -> None:
 
 def network(state: Collection) -> None:
     """Everything from the forward pass and the backward passes of first order, and the errors of weights."""
-    count = state.batches.n_samples
-    few, others = state.batches.cut(min(count, state.noise_samples or count))
+    few, others = state.batches.cut(_noise_samples(state))
     state.notes["noise_samples"] = few.n_samples
     quick, close = _quick(state), _close(state)
     quick_gradients = state.wants("gradients", "squared gradients", "gradient flow", "output gradients")
@@ -82,6 +83,15 @@ def network(state: Collection) -> None:
     _keep_moments(state, quick)
     _keep_noise(state, close, few.n_samples)
     _keep_errors(state, quick.pop("gradients", None))
+
+
+def _noise_samples(state: Collection) -> int:
+    """How many samples the noise is averaged over; each token of a sequence is one more product."""
+    count = state.batches.n_samples
+    if state.noise_samples == "auto":
+        tokens = any(unit.kind == "embedding" for unit in state.units)
+        return min(count, _NOISE_SEQUENCES if tokens else _NOISE_SAMPLES)
+    return min(count, state.noise_samples or count)
 
 
 def _quick(state: Collection) -> dict[str, Any]:
@@ -122,7 +132,7 @@ def _run(state: Collection, batches: Batches, statistics: dict[str, Any], *, gra
     logits = state.wants("logit noise") and "noise" in statistics
     if backward and not samples_apart(state.layers):
         batches = batches.split(1)
-    elif logits:
+    elif logits or "gradients" in statistics:
         batches = batches.split(max(_SMALLEST_PART, -(-max(batch.size for batch in batches) // 2)))
 
     def end_batch(values: Tensor | None) -> None:
