@@ -89,6 +89,23 @@ def test_quantize_measures_plans_beside_uniform_and_full_precision(
     assert uniform["bytes"] < ours["bytes"] < full["bytes"]
 
 
+def test_finetune_raises_the_accuracy_at_two_bits_and_repeats_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tuned.safetensors"
+    command = ["finetune", MODEL, "-d", "tap.demo:training", "-e", "tap.demo:evaluation", "--uniform", "int2"]
+    command += ["--epochs", "10", "--lr", "0.003", "--json", "-q"]
+    assert run([*command, "-o", str(out)]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == ["quantized", "fine-tuned", "full precision"]
+    before, after, full = rows
+    assert before["top-1"] + 0.003 < after["top-1"] <= full["top-1"] == 795 / 800
+    assert full["loss"] == 0 < after["loss"] < before["loss"]
+    assert out.is_file()
+    assert run(command) == 0
+    assert json.loads(capsys.readouterr().out) == rows
+
+
 def test_a_pin_on_the_command_line(folder: Path) -> None:
     out = folder / "pinned.json"
     assert run(["plan", "pin", str(folder / "plan.json"), "stem=int8", "-o", str(out), "-q"]) == 0
@@ -113,6 +130,8 @@ BAD = [
     (["collect", MODEL, "-d", "{file}:wrong", "-o", "{out}"], "does not run on batch 0"),
     (["collect", MODEL, "-d", DATA, "-f", "int99", "-o", "{out}"], "int99"),
     (["collect", MODEL, "-d", DATA], "--out"),
+    (["finetune", MODEL, "-d", DATA], "either --plan or --uniform"),
+    (["finetune", MODEL, "-d", DATA, "--uniform", "int2", "--lr", "1e30"], "lower the learning rate"),
     (["allocate", "-t", "{table}", "-b", "1bits", "-o", "{out}"], "no plan fits"),
     (["allocate", "-t", "{table}", "-b", "3parsecs", "-o", "{out}"], "parsecs"),
     (["allocate", "-t", "{table}", "-o", "{out}"], "at least one --budget"),

@@ -18,6 +18,7 @@ from tap.cli import (
     demo,
     doctor,
     exports,
+    finetuning,
     plans,
     proxies,
     quantizing,
@@ -37,8 +38,8 @@ app = typer.Typer(
     help="Choose the numeric precision of each layer of a neural network.",
 )
 COMMANDS = (
-    demo, statistics, proxies, screening, allocation, plans, exports, quantizing, search, bench, report,
-    doctor,
+    demo, statistics, proxies, screening, allocation, plans, exports, quantizing, finetuning, search,
+    bench, report, doctor,
 )  # fmt: skip
 for module in COMMANDS:
     module.add_to(app)

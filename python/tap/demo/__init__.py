@@ -23,6 +23,13 @@ def calibration() -> Digits:
     return digits("calib")
 
 
+def training() -> Digits:
+    """797 images, those that the network was trained on."""
+    from tap.demo.digits import digits
+
+    return digits("train")
+
+
 def evaluation() -> Digits:
     """800 images for the accuracy, on which the network is right 795 times."""
     from tap.demo.digits import digits

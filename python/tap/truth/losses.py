@@ -70,6 +70,13 @@ class Judge:
         """Full-precision logits of a batch, None when they were too many to keep."""
         return self._kept[index]
 
+    def compare(self, index: int, model: nn.Module) -> Losses:
+        """Loss of each sample of a batch for another model in evaluation mode."""
+        with torch.no_grad():
+            logits = self._source.run(model, self.batches[index])
+        kept = self._kept[index]
+        return self.judge(index, logits, self.run(index) if kept is None else kept)
+
     def judge(self, index: int, logits: Tensor, reference: Tensor | None = None) -> Losses:
         """Loss of each sample of a batch; `reference` is needed where none is kept."""
         batch = self.batches[index]
