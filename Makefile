@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo api wheel docs test test-exports check lint test-rust test-python env bench bench-peers evidence weights clean
+.PHONY: demo api wheel docs test test-exports check lint test-rust test-python env bench bench-peers bench-solvers evidence weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -99,6 +99,13 @@ bench-peers: env
 	$(call PEER,mct) "model-compression-toolkit==2.6.1"
 	$(call PEER,nncf) "nncf==3.4.0" "openvino==2026.4.1"
 	$(BIN)/python benches/peers/allocations.py resnet20 --data $(TAP_DATA)
+
+# The allocator beside HiGHS, CBC and OR-Tools CP-SAT on the same problems; SOLVERS="--units 54" makes it short.
+bench-solvers: env
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .peers/solvers
+	$(BIN)/uv pip install --quiet --python .peers/solvers/bin/python \
+	  numpy "scipy==1.17.1" "pulp==3.3.2" "ortools==9.15.6755"
+	PYTHONPATH=python .peers/solvers/bin/python benches/peers/solvers.py $(SOLVERS)
 
 # Search on some networks, freeze, score on networks that the search never saw: docs/evidence.md has the tables.
 evidence: env

@@ -13,59 +13,6 @@ import tap
 from tap import _core
 from tap.errors import BudgetError, InfeasibleError, TableError
 
-HAWQ_TRACE = [
-    *(0.06857826, 0.03162379, 0.03298575, 0.01205663, 0.02222431, 0.00596336, 0.06931772, 0.00807129),
-    *(0.00372905, 0.00530698, 0.00209011, 0.00737569, 0.00210454, 0.00151197, 0.00158041, 0.00078146),
-    *(0.00451841, 0.00098745, 0.00072944),
-]
-HAWQ_ERROR_8 = [
-    *(0.0235, 0.0125, 0.0102, 0.0082, 0.0145, 0.0344, 0.0023, 0.0287, 0.0148, 0.0333),
-    *(0.0682, 0.0027, 0.0448, 0.0336, 0.0576, 0.1130, 0.0102, 0.0947, 0.0532),
-]
-HAWQ_ERROR_4 = [
-    *(6.7430, 3.9691, 3.3281, 2.6796, 4.7277, 10.5966, 0.6827, 9.0942, 4.8857, 10.7599),
-    *(21.7546, 0.8603, 14.5324, 10.9651, 18.7706, 36.4044, 3.1572, 29.6994, 17.4016),
-]
-HAWQ_PARAMS = [
-    *[36864] * 4,
-    *(73728, 147456, 8192, 147456, 147456, 294912, 589824, 32768, 589824, 589824),
-    *(1179648, 2359296, 131072, 2359296, 2359296),
-]
-HAWQ_MACS = [
-    *[115605504] * 4,
-    *(57802752, 115605504, 6422528, 115605504, 115605504, 57802752, 115605504, 6422528, 115605504, 115605504),
-    *(57802752, 115605504, 6422528, 115605504, 115605504),
-]
-HAWQ_OPTIMA = {
-    ("bytes", 0.25): ("8" * 14 + "44444", -1.189414),
-    ("bytes", 0.5): ("8" * 15 + "4844", -1.233207),
-    ("bytes", 0.75): ("8" * 13 + "488884", -1.274273),
-    ("bops", 0.25): ("8884848" + "4" * 12, -0.847289),
-    ("bops", 0.5): ("888488884888" + "4" * 7, -1.092024),
-    ("bops", 0.75): ("8888888848888484884", -1.227748),
-}
-
-
-@pytest.mark.parametrize("goal", ["sum", "lexicographic"])
-@pytest.mark.parametrize(("name", "fraction"), HAWQ_OPTIMA)
-def test_published_resnet18_tables_give_the_exhaustive_optima(name: str, fraction: float, goal: str) -> None:
-    trace, params, macs = (np.array(column) for column in (HAWQ_TRACE, HAWQ_PARAMS, HAWQ_MACS))
-    omega = np.stack([trace * HAWQ_ERROR_4, trace * HAWQ_ERROR_8], axis=1)
-    loss = omega - omega[:, :1]
-    costs = {
-        "bytes": params[:, None] * np.array([4, 8]) // 8,
-        "bops": macs[:, None] * np.array([16, 64]),
-    }
-    least, most = costs[name].min(1).sum(), costs[name].max(1).sum()
-    tied = [(4, 6), (9, 11), (14, 16)]
-    budgets = {name: least + fraction * (most - least)}
-    plan = tap.allocate(loss, costs, budgets, groups=tied, objective=goal)
-    bits, objective = HAWQ_OPTIMA[name, fraction]
-    assert "".join("48"[c] for c in plan.choice) == bits
-    assert plan.objective == pytest.approx(objective, abs=6e-7)
-    assert plan.status == "optimal"
-    assert plan.gap < 1e-12
-
 
 def _highs(loss: np.ndarray, costs: list[np.ndarray], budgets: list[float]) -> float:
     n_units, n_formats = loss.shape

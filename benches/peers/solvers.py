@@ -1,21 +1,25 @@
 """The same allocation problems through tap, HiGHS and, where installed, CBC (PuLP) and OR-Tools CP-SAT.
 
-One command, peers in an environment of their own:
-
-    uv run --with . --with scipy --with pulp --with ortools benches/peers/solvers.py --budgets 1 2
+`make bench-solvers` installs the peers into an environment of their own and runs this.
 
 A status counts as proven only where the solver says so: `sol_status` of PuLP (its `status` says Optimal at a
 time limit as well), OPTIMAL of CP-SAT, status 0 of HiGHS. CP-SAT reads integers: losses are rounded to 1e-9
-of the largest, which may cost the last digits of its objective.
+of the largest, which may cost the last digits of its objective. HiGHS and CBC let a row be missed by their
+tolerance: each choice is summed anew from the tables, and those over a budget are counted apart. Times are
+processor time, so that a busy machine says much the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
+import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +27,9 @@ from numpy.typing import NDArray
 import tap
 from tap import _core
 
-Answer = tuple[bool, float]
+Choice = NDArray[np.int64]
+Answer = tuple[bool, Choice | None]
+"""Whether the solver says that it proved its choice, and the choice."""
 Costs = list[NDArray[np.int64]]
 Tables = tuple[NDArray[np.float64], Costs, list[int]]
 
@@ -41,7 +47,7 @@ def ours(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: flo
     names = [str(k) for k in range(len(costs))]
     tables, limits = dict(zip(names, costs, strict=True)), dict(zip(names, budgets, strict=True))
     plan = tap.allocate(loss, tables, limits, time_limit=limit)
-    return plan.status == "optimal", plan.objective
+    return plan.status == "optimal", plan.choice if plan.status != "limit" else None
 
 
 def highs(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: float) -> Answer:
@@ -60,7 +66,7 @@ def highs(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: fl
         bounds=Bounds(0, 1),
         options={"mip_rel_gap": 0.0, "time_limit": limit},
     )
-    return found.status == 0, float("nan") if found.fun is None else float(found.fun * scale)
+    return found.status == 0, None if found.x is None else found.x.reshape(loss.shape).argmax(1)
 
 
 def cbc(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: float) -> Answer:
@@ -77,8 +83,9 @@ def cbc(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: floa
     for cost, budget in zip(costs, budgets, strict=True):
         problem += pulp.lpSum(float(cost[cell] / budget) * take[cell] for cell in cells) <= 1
     problem.solve(pulp.PULP_CBC_CMD(msg=False, timeLimit=limit, gapRel=0.0, threads=1))
-    chosen = sum(float(loss[cell]) for cell in cells if (take[cell].value() or 0.0) > 0.5)
-    return problem.sol_status == pulp.LpSolutionOptimal, chosen
+    taken = np.array([take[cell].value() or 0.0 for cell in cells]).reshape(loss.shape)
+    choice = taken.argmax(1) if (taken.max(1) > 0.5).all() else None
+    return problem.sol_status == pulp.LpSolutionOptimal, choice
 
 
 def cp_sat(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: float) -> Answer:
@@ -98,9 +105,10 @@ def cp_sat(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: f
     solver.parameters.max_time_in_seconds = limit
     solver.parameters.num_workers = 1
     status = solver.solve(model)
-    known = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
-    chosen = sum(float(loss[cell]) for cell in cells if known and solver.value(take[cell]))
-    return status == cp_model.OPTIMAL, chosen if known else float("nan")
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return False, None
+    taken = np.array([solver.value(take[cell]) for cell in cells]).reshape(loss.shape)
+    return status == cp_model.OPTIMAL, taken.argmax(1)
 
 
 SOLVERS: dict[str, tuple[str, Callable[..., Answer]]] = {
@@ -122,34 +130,80 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=20.0, help="seconds a solve")
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS))
     options = parser.parse_args()
-    print("| family | units x 7 | budgets | solver | median ms | slowest ms | proven | loss over the best |")
-    print("|---|---|---|---|---|---|---|---|")
+    installed = [name for name in options.solvers if importlib.util.find_spec(SOLVERS[name][0])]
+    print(machine(installed))
+    columns = ["family", "units x 7", "budgets", "solver", "median ms", "slowest ms", "of tap", "proven"]
+    print("| " + " | ".join([*columns, "over budget", "loss over the best"]) + " |")
+    print("|---" * (len(columns) + 2) + "|")
     for family in ("cnn", "llm"):
         for units in options.units:
             for n_budgets in options.budgets:
                 problems = [instance(family, units, n_budgets, seed) for seed in range(options.seeds)]
-                compare(f"| {family} | {units} | {n_budgets}", problems, options.solvers, options.limit)
+                compare(f"| {family} | {units} | {n_budgets}", problems, installed, options.limit)
+
+
+def machine(names: list[str]) -> str:
+    """What ran where: versions, interpreter, processor."""
+    packages = [SOLVERS[name][0] for name in names if name != "tap"]
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+    return (
+        f"{versions}; Python {platform.python_version()}, {platform.platform()}, {time.strftime('%Y-%m-%d')}"
+    )
+
+
+def spent() -> float:
+    """Processor time of this process and of those that it waited for (CBC is one), in seconds."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+@dataclass(frozen=True)
+class Row:
+    """One solve."""
+
+    ms: float
+    """Processor time."""
+    proven: bool
+    loss: float
+    """Summed anew; infinite without a choice, or when the choice is over a budget."""
+    over: bool
+    """Whether the choice is over a budget."""
+
+
+def judge(problem: Tables, answer: Answer, ms: float) -> Row:
+    """Read a choice by the tables, whatever its solver says."""
+    loss, costs, budgets = problem
+    proven, choice = answer
+    if choice is None:
+        return Row(ms, proven, float("inf"), False)
+    units = np.arange(len(loss))
+    over = any(int(cost[units, choice].sum()) > budget for cost, budget in zip(costs, budgets, strict=True))
+    return Row(ms, proven, float("inf") if over else float(loss[units, choice].sum()), over)
 
 
 def compare(label: str, problems: list[Tables], names: list[str], limit: float) -> None:
-    """Run every installed solver on the same problems and print their rows."""
-    results: dict[str, list[tuple[float, bool, float]]] = {}
+    """Run every solver on the same problems and print their rows."""
+    results: dict[str, list[Row]] = {}
     for name in names:
-        package, solve = SOLVERS[name]
-        if importlib.util.find_spec(package) is None:
-            continue
+        solve = SOLVERS[name][1]
+        # Imports and first allocations are nobody's solving time.
+        solve(*instance("cnn", 5, 1, 0), limit)
         for problem in problems:
-            started = time.perf_counter()
-            proven, value = solve(*problem, limit)
-            elapsed = 1e3 * (time.perf_counter() - started)
-            results.setdefault(name, []).append((elapsed, proven, value))
-    best = [min(rows[seed][2] for rows in results.values()) for seed in range(len(problems))]
+            started = spent()
+            answer = solve(*problem, limit)
+            row = judge(problem, answer, 1e3 * (spent() - started))
+            results.setdefault(name, []).append(row)
+    best = [min(rows[seed].loss for rows in results.values()) for seed in range(len(problems))]
+    medians = {name: statistics.median(row.ms for row in rows) for name, rows in results.items()}
     for name, rows in results.items():
-        times = [row[0] for row in rows]
-        worst = max(row[2] / least - 1 for row, least in zip(rows, best, strict=True))
-        proven_count = f"{sum(row[1] for row in rows)}/{len(rows)}"
-        figures = f"{statistics.median(times):.2f} | {max(times):.2f} | {proven_count} | {worst:.1e}"
-        print(f"{label} | {name} | {figures} |", flush=True)
+        ratio = f"{medians[name] / medians.get('tap', medians[name]):,.0f}x"
+        fitting = [row.loss / least - 1 for row, least in zip(rows, best, strict=True) if row.loss < np.inf]
+        figures = [
+            *(f"{medians[name]:.2f}", f"{max(row.ms for row in rows):.2f}", ratio),
+            *(f"{sum(row.proven for row in rows)}/{len(rows)}", str(sum(row.over for row in rows))),
+            f"{max(fitting, default=float('nan')):.0e}",
+        ]
+        print(f"{label} | {name} | {' | '.join(figures)} |", flush=True)
 
 
 if __name__ == "__main__":
