@@ -109,7 +109,7 @@ const CASES: [Case; 6] = [
         program: "norm2(dw) / norm2(w)",
         loops: |s| {
             let of_w = s.plain_sums(&s.w, |w| w * w);
-            s.sums(&[], |_, dw| dw * dw, |sum, unit| sum.sqrt() / of_w[unit].sqrt())
+            s.sums::<0, f32>(&[], |_, dw| dw * dw, |sum, unit| sum.sqrt() / of_w[unit].sqrt())
         },
     },
     Case {
@@ -121,12 +121,17 @@ const CASES: [Case; 6] = [
         loops: |s| {
             let of_w = s.plain_sums(&s.w, f64::abs);
             let mean = |sum: f64| sum / ELEMENTS as f64;
-            s.sums(&[], |_, dw| dw.abs(), |sum, unit| mean(sum) * mean(of_w[unit]))
+            s.sums::<0, f32>(&[], |_, dw| dw.abs(), |sum, unit| mean(sum) * mean(of_w[unit]))
         },
     },
     Case {
         program: "mean(square(dw) * exp(-abs(w)))",
-        loops: |s| s.sums(&[&s.w], |x, dw| dw * dw * math::exp(-x[0].abs()), |sum, _| sum / ELEMENTS as f64),
+        loops: |s| {
+            let sizes: Vec<f64> = s.w.iter().map(|w| -f64::from(w.abs())).collect();
+            let mut decay = vec![0.0; sizes.len()];
+            math::slice::exp(&sizes, &mut decay);
+            s.sums(&[&decay], |x, dw| dw * dw * x[0], |sum, _| sum / ELEMENTS as f64)
+        },
     },
 ];
 
@@ -170,9 +175,9 @@ impl Samples {
 
     /// Sums of `f(others, dw)` for each unit and format, finished, format-major.
     #[inline(always)]
-    fn sums<const N: usize>(
+    fn sums<const N: usize, T: Copy + Into<f64>>(
         &self,
-        others: &[&Vec<f32>; N],
+        others: &[&Vec<T>; N],
         f: impl Fn([f64; N], f64) -> f64,
         finish: impl Fn(f64, usize) -> f64,
     ) -> Vec<f64> {
@@ -191,18 +196,19 @@ impl Samples {
 
     /// Sums over one array without formats, for each unit.
     fn plain_sums(&self, values: &[f32], f: impl Fn(f64) -> f64) -> Vec<f64> {
-        let unit = |values| Arch::new().dispatch(Fused { others: [], dw: values, f: &|_, v| f(v) });
+        let unit =
+            |values| Arch::new().dispatch(Fused::<0, f32, _> { others: [], dw: values, f: &|_, v| f(v) });
         values.chunks_exact(ELEMENTS).map(unit).collect()
     }
 }
 
-struct Fused<'a, const N: usize, F> {
-    others: [&'a [f32]; N],
+struct Fused<'a, const N: usize, T, F> {
+    others: [&'a [T]; N],
     dw: &'a [f32],
     f: &'a F,
 }
 
-impl<const N: usize, F: Fn([f64; N], f64) -> f64> WithSimd for Fused<'_, N, F> {
+impl<const N: usize, T: Copy + Into<f64>, F: Fn([f64; N], f64) -> f64> WithSimd for Fused<'_, N, T, F> {
     type Output = f64;
 
     #[inline(always)]
@@ -212,7 +218,7 @@ impl<const N: usize, F: Fn([f64; N], f64) -> f64> WithSimd for Fused<'_, N, F> {
         for (at, dw) in self.dw.as_chunks::<8>().0.iter().enumerate() {
             let others = others.map(|values| values[at]);
             for lane in 0..8 {
-                lanes[lane] += (self.f)(others.map(|values| f64::from(values[lane])), f64::from(dw[lane]));
+                lanes[lane] += (self.f)(others.map(|values| values[lane].into()), f64::from(dw[lane]));
             }
         }
         lanes.iter().sum()

@@ -5,10 +5,10 @@ use tap_core::dsl::vary::all_inputs;
 use tap_core::dsl::walk::walk;
 use tap_core::dsl::{Limits, Schema, Scratch, Table, Verdict, compile, run};
 
-/// Units below, at and above the size of a block, partly sampled, in three formats.
+/// Units below, at and above the size of a block, and of the run of blocks that one format reads at once; partly sampled, in three formats.
 fn table(schema: &Schema) -> Table {
     let whole = [[16, 32, 1], [40, 30, 9], [1, 1, 1], [64, 1, 9]];
-    let sampled = [[16, 32, 1], [20, 8, 9], [1, 1, 1], [33, 1, 9]];
+    let sampled = [[16, 32, 1], [40, 14, 9], [1, 1, 1], [33, 1, 9]];
     let mut table = Table::new(3, &whole, &sampled).unwrap();
     let mut rng = Rng::new(5);
     for id in all_inputs(schema) {
@@ -35,6 +35,18 @@ fn fused_runs_have_the_bits_of_the_walk() {
     );
     sources.push(
         "a = w / norm2(w)\nscore = mean(abs(a)) + mean(abs(a - mean(a)) * dw) + norm1(dw) / count(dw)".into(),
+    );
+    // Operators that are done within the loop of a sum, on either side, with and without formats.
+    sources.push(
+        "score = sum(g * dw + 0.5 * h * square(dw)) - mean(w - abs(dw)) + norm1(dw - g) * norm1(square(w))"
+            .into(),
+    );
+    sources.push(
+        "score = norm2(square(dw)) + norm2(abs(g - dw)) + mean(trace * dw) + mean(dw2 - dw) + sum(dw + w)"
+            .into(),
+    );
+    sources.push(
+        "score = min(dw * g) + max(abs(dw)) + sum(abs(h) * g + w) * mean(dw * square(dw) + trace)".into(),
     );
     let mut compared = 0;
     for source in &sources {

@@ -28,7 +28,8 @@ mod pass;
 pub mod quick;
 mod text;
 
-pub mod broken;
+pub mod blocks;
+mod broken;
 pub mod docs;
 mod fused;
 pub mod grammar;

@@ -82,8 +82,9 @@ impl<'a> Columns<'a> {
         Arch::new().dispatch(Run { columns: self, graph, score });
     }
 
-    #[inline(always)]
-    fn run_here(&mut self, graph: &Graph, mut score: impl FnMut(u32, Scores)) {
+    /// Not compiled for the vectors of `simd`, so that the loops that are stay apart.
+    #[inline(never)]
+    fn run_here<S: Simd>(&mut self, simd: S, graph: &Graph, mut score: impl FnMut(u32, Scores)) {
         for (place, (instruction, used)) in graph.values().iter().zip(graph.uses()).enumerate() {
             if !used.live {
                 continue;
@@ -91,7 +92,7 @@ impl<'a> Columns<'a> {
             let register = match instruction.op {
                 Op::Input if instruction.args[0] < self.inputs => instruction.args[0],
                 Op::Input => NONE,
-                _ => self.compute(instruction, *used),
+                _ => self.compute(simd, instruction, *used),
             };
             if let Some(held) = self.held.get_mut(place) {
                 *held = register;
@@ -129,7 +130,7 @@ impl<'a> Columns<'a> {
 
     /// Computes a node into a register, or finds that it is spoilt.
     #[inline(always)]
-    fn compute(&mut self, instruction: &Instruction, used: Use) -> u32 {
+    fn compute<S: Simd>(&mut self, simd: S, instruction: &Instruction, used: Use) -> u32 {
         let operands = instruction.args.map(|node| self.register(node));
         let spoilt = operands.iter().take(instruction.op.operands()).any(|register| *register == SPOILT);
         if spoilt && !used.exact && keeps_nan(instruction.op) {
@@ -146,8 +147,8 @@ impl<'a> Columns<'a> {
         }
         match instruction.op.class() {
             Class::Leaf => out.fill(instruction.number),
-            Class::Elementwise => self.elementwise(instruction.op, operands, &mut out),
-            Class::Network => self.network(instruction.op, operands[0], &mut out),
+            Class::Elementwise => self.elementwise(simd, instruction.op, operands, &mut out),
+            Class::Network => self.network(simd, instruction.op, operands[0], &mut out),
             Class::Reduction => self.reduction(instruction, operands[0], &mut out),
         }
         let spoilt = !used.exact && makes_nan(instruction.op) && self.has_nan(&out);
@@ -184,7 +185,7 @@ impl<'a> Columns<'a> {
     }
 
     #[inline(always)]
-    fn elementwise(&self, op: Op, registers: [u32; 3], out: &mut [f64]) {
+    fn elementwise<S: Simd>(&self, simd: S, op: Op, registers: [u32; 3], out: &mut [f64]) {
         let operands = registers.map(|register| self.column(register));
         // Where some operand lacks the formats that another has, each format goes by itself.
         let used = operands.iter().take(op.operands());
@@ -193,16 +194,16 @@ impl<'a> Columns<'a> {
         for (format, out) in out.chunks_exact_mut(rows.max(1)).enumerate() {
             let operands =
                 if fits { operands } else { operands.map(|operand| self.of_format(operand, format)) };
-            kernels::elementwise_here(op, operands.map(Operand::Slice), out);
+            kernels::elementwise_by(simd, op, operands.map(Operand::Slice), out);
         }
     }
 
     #[inline(always)]
-    fn network(&mut self, op: Op, register: u32, out: &mut [f64]) {
+    fn network<S: Simd>(&mut self, simd: S, op: Op, register: u32, out: &mut [f64]) {
         let mut order = std::mem::take(&mut self.order);
         let operand = self.column(register);
         for (format, out) in out.chunks_exact_mut(self.stride.max(1)).enumerate() {
-            kernels::network_here(op, self.of_format(operand, format), out, self.units, &mut order);
+            kernels::network_by(simd, op, self.of_format(operand, format), out, self.units, &mut order);
         }
         self.order = order;
     }
@@ -232,7 +233,7 @@ impl<F: FnMut(u32, Scores)> WithSimd for Run<'_, '_, F> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        self.columns.run_here(self.graph, self.score);
+    fn with_simd<S: Simd>(self, simd: S) {
+        self.columns.run_here(simd, self.graph, self.score);
     }
 }

@@ -17,7 +17,7 @@ pub enum Operand<'a> {
 /// One element of any elementwise operator; unused operands are ignored.
 pub fn scalar(op: Op, numbers: [f64; 3]) -> f64 {
     let mut out = [0.0];
-    elementwise_here(op, numbers.map(Operand::Splat), &mut out);
+    elementwise_by(pulp::Scalar, op, numbers.map(Operand::Splat), &mut out);
     out[0]
 }
 
@@ -37,45 +37,45 @@ impl WithSimd for Dispatched<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        elementwise_here(self.op, self.operands, self.out);
+    fn with_simd<S: Simd>(self, simd: S) {
+        elementwise_by(simd, self.op, self.operands, self.out);
     }
 }
 
-/// The same on the vectors that the calling code was compiled for.
+/// The same on vectors chosen before; each loop is compiled by itself, so that none hides from the compiler in another.
 #[inline(always)]
-pub fn elementwise_here(op: Op, [a, b, c]: [Operand; 3], out: &mut [f64]) {
+pub fn elementwise_by<S: Simd>(simd: S, op: Op, [a, b, c]: [Operand; 3], out: &mut [f64]) {
     match op {
-        Op::Neg => map(a, out, |v| -v),
-        Op::Abs => map(a, out, |v| v.abs()),
-        Op::Sign => map(a, out, sign),
-        Op::Sqrt => map(a, out, |v| v.sqrt()),
-        Op::Square => map(a, out, |v| v * v),
-        Op::Relu => map(a, out, |v| if v < 0.0 { 0.0 } else { v }),
-        Op::Recip => map(a, out, |v| 1.0 / v),
-        Op::Exp => map(a, out, math::exp),
-        Op::Expm1 => map(a, out, math::expm1),
-        Op::Log => map(a, out, math::log),
-        Op::Log1p => map(a, out, math::log1p),
-        Op::Log2 => map(a, out, math::log2),
-        Op::Log10 => map(a, out, math::log10),
-        Op::Tanh => map(a, out, math::tanh),
-        Op::Sigmoid => map(a, out, math::sigmoid),
-        Op::Add => zip(a, b, out, |a, b| a + b),
-        Op::Sub => zip(a, b, out, |a, b| a - b),
-        Op::Mul => zip(a, b, out, |a, b| a * b),
-        Op::Div => zip(a, b, out, |a, b| a / b),
-        Op::Pow => zip3(a, b, c, out, |a, b, _| math::pow(a, b)),
-        Op::Lt => zip(a, b, out, |a, b| if a < b { 1.0 } else { 0.0 }),
-        Op::Le => zip(a, b, out, |a, b| if a <= b { 1.0 } else { 0.0 }),
-        Op::Gt => zip(a, b, out, |a, b| if a > b { 1.0 } else { 0.0 }),
-        Op::Ge => zip(a, b, out, |a, b| if a >= b { 1.0 } else { 0.0 }),
-        Op::Eq => zip(a, b, out, |a, b| if a == b { 1.0 } else { 0.0 }),
-        Op::Ne => zip(a, b, out, |a, b| if a != b { 1.0 } else { 0.0 }),
-        Op::Min => zip(a, b, out, smaller),
-        Op::Max => zip(a, b, out, larger),
-        Op::Where => zip3(a, b, c, out, |condition, a, b| if condition != 0.0 { a } else { b }),
-        Op::Clip => zip3(a, b, c, out, |v, low, high| smaller(larger(v, low), high)),
+        Op::Neg => map(simd, a, out, |v| -v),
+        Op::Abs => map(simd, a, out, |v| v.abs()),
+        Op::Sign => map(simd, a, out, sign),
+        Op::Sqrt => map(simd, a, out, |v| v.sqrt()),
+        Op::Square => map(simd, a, out, |v| v * v),
+        Op::Relu => map(simd, a, out, |v| if v < 0.0 { 0.0 } else { v }),
+        Op::Recip => map(simd, a, out, |v| 1.0 / v),
+        Op::Exp => map(simd, a, out, math::exp),
+        Op::Expm1 => map(simd, a, out, math::expm1),
+        Op::Log => map(simd, a, out, math::log),
+        Op::Log1p => map(simd, a, out, math::log1p),
+        Op::Log2 => map(simd, a, out, math::log2),
+        Op::Log10 => map(simd, a, out, math::log10),
+        Op::Tanh => map(simd, a, out, math::tanh),
+        Op::Sigmoid => map(simd, a, out, math::sigmoid),
+        Op::Add => zip(simd, a, b, out, |a, b| a + b),
+        Op::Sub => zip(simd, a, b, out, |a, b| a - b),
+        Op::Mul => zip(simd, a, b, out, |a, b| a * b),
+        Op::Div => zip(simd, a, b, out, |a, b| a / b),
+        Op::Pow => zip3(simd, a, b, c, out, |a, b, _| math::pow(a, b)),
+        Op::Lt => zip(simd, a, b, out, |a, b| if a < b { 1.0 } else { 0.0 }),
+        Op::Le => zip(simd, a, b, out, |a, b| if a <= b { 1.0 } else { 0.0 }),
+        Op::Gt => zip(simd, a, b, out, |a, b| if a > b { 1.0 } else { 0.0 }),
+        Op::Ge => zip(simd, a, b, out, |a, b| if a >= b { 1.0 } else { 0.0 }),
+        Op::Eq => zip(simd, a, b, out, |a, b| if a == b { 1.0 } else { 0.0 }),
+        Op::Ne => zip(simd, a, b, out, |a, b| if a != b { 1.0 } else { 0.0 }),
+        Op::Min => zip(simd, a, b, out, smaller),
+        Op::Max => zip(simd, a, b, out, larger),
+        Op::Where => zip3(simd, a, b, c, out, |condition, a, b| if condition != 0.0 { a } else { b }),
+        Op::Clip => zip3(simd, a, b, c, out, |v, low, high| smaller(larger(v, low), high)),
         _ => out.fill(f64::NAN),
     }
 }
@@ -109,33 +109,76 @@ pub(super) fn larger(a: f64, b: f64) -> f64 {
 const LANES: usize = 8;
 
 #[inline(always)]
-fn map(a: Operand, out: &mut [f64], f: impl Fn(f64) -> f64) {
+fn map<S: Simd>(simd: S, a: Operand, out: &mut [f64], f: impl Fn(f64) -> f64) {
     match a {
-        Operand::Slice(a) => eights([a], out, |[a]| f(a)),
+        Operand::Slice(a) => simd.vectorize(Eights { x: [a], out, f: |[a]: [f64; 1]| f(a) }),
         Operand::Splat(a) => out.fill(f(a)),
     }
 }
 
 #[inline(always)]
-fn zip(a: Operand, b: Operand, out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
+fn zip<S: Simd>(simd: S, a: Operand, b: Operand, out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
     match (a, b) {
-        (Operand::Slice(a), Operand::Slice(b)) => eights([a, b], out, |[a, b]| f(a, b)),
-        (Operand::Slice(a), Operand::Splat(b)) => eights([a], out, |[a]| f(a, b)),
-        (Operand::Splat(a), Operand::Slice(b)) => eights([b], out, |[b]| f(a, b)),
+        (Operand::Slice(a), Operand::Slice(b)) => {
+            simd.vectorize(Eights { x: [a, b], out, f: |[a, b]: [f64; 2]| f(a, b) });
+        }
+        (Operand::Slice(a), Operand::Splat(b)) => {
+            simd.vectorize(Eights { x: [a], out, f: |[a]: [f64; 1]| f(a, b) });
+        }
+        (Operand::Splat(a), Operand::Slice(b)) => {
+            simd.vectorize(Eights { x: [b], out, f: |[b]: [f64; 1]| f(a, b) });
+        }
         (Operand::Splat(a), Operand::Splat(b)) => out.fill(f(a, b)),
     }
 }
 
 /// For the operators that are rare or long enough to have one loop for all kinds of operands.
 #[inline(always)]
-fn zip3(a: Operand, b: Operand, c: Operand, out: &mut [f64], f: impl Fn(f64, f64, f64) -> f64) {
-    for (at, out) in out.chunks_mut(LANES).enumerate() {
-        let (a, b, c) = (a.eight(at), b.eight(at), c.eight(at));
-        let mut results = [0.0; LANES];
-        for (lane, result) in results.iter_mut().enumerate() {
-            *result = f(a[lane], b[lane], c[lane]);
+fn zip3<S: Simd>(
+    simd: S,
+    a: Operand,
+    b: Operand,
+    c: Operand,
+    out: &mut [f64],
+    f: impl Fn(f64, f64, f64) -> f64,
+) {
+    simd.vectorize(Threes { x: [a, b, c], out, f });
+}
+
+struct Eights<'a, const N: usize, F> {
+    x: [&'a [f64]; N],
+    out: &'a mut [f64],
+    f: F,
+}
+
+impl<const N: usize, F: Fn([f64; N]) -> f64> WithSimd for Eights<'_, N, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        eights(self.x, self.out, self.f);
+    }
+}
+
+struct Threes<'a, F> {
+    x: [Operand<'a>; 3],
+    out: &'a mut [f64],
+    f: F,
+}
+
+impl<F: Fn(f64, f64, f64) -> f64> WithSimd for Threes<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (at, out) in self.out.chunks_mut(LANES).enumerate() {
+            let [a, b, c] = self.x.map(|x| x.eight(at));
+            let mut results = [0.0; LANES];
+            for (lane, result) in results.iter_mut().enumerate() {
+                *result = (self.f)(a[lane], b[lane], c[lane]);
+            }
+            out.iter_mut().zip(&results).for_each(|(to, from)| *to = *from);
         }
-        out.iter_mut().zip(&results).for_each(|(to, from)| *to = *from);
     }
 }
 

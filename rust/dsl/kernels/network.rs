@@ -3,19 +3,20 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::dsl::kernels::elementwise::{eights, larger, smaller};
-use crate::dsl::kernels::reduce::total;
+use crate::dsl::kernels::reduce::{in_lanes, total};
 use crate::dsl::ops::Op;
 use crate::math;
 
 /// `out = op(x)` over the units on the widest vectors of the machine; operators of another kind give NaN.
 pub fn network(op: Op, x: &[f64], out: &mut [f64], order: &mut Vec<(f64, u32)>) {
-    Arch::new().dispatch(Dispatched { op, x, out, order });
+    Arch::new().dispatch(Dispatched { op, x, out, units: x.len(), order });
 }
 
 struct Dispatched<'a> {
     op: Op,
     x: &'a [f64],
     out: &'a mut [f64],
+    units: usize,
     order: &'a mut Vec<(f64, u32)>,
 }
 
@@ -24,14 +25,26 @@ impl WithSimd for Dispatched<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        network_here(self.op, self.x, self.out, self.x.len(), self.order);
+        here(self.op, self.x, self.out, self.units, self.order);
     }
 }
 
-/// The same on the vectors that the calling code was compiled for. The first `units` of `x` and `out` count; what
-/// follows is a pad, whose results are of no matter. `order` is memory to use again.
+/// The same on vectors chosen before. The first `units` of `x` and `out` count; what follows is a pad, whose results
+/// are of no matter. `order` is memory to use again.
 #[inline(always)]
-pub fn network_here(op: Op, padded: &[f64], out: &mut [f64], units: usize, order: &mut Vec<(f64, u32)>) {
+pub fn network_by<S: Simd>(
+    simd: S,
+    op: Op,
+    x: &[f64],
+    out: &mut [f64],
+    units: usize,
+    order: &mut Vec<(f64, u32)>,
+) {
+    simd.vectorize(Dispatched { op, x, out, units, order });
+}
+
+#[inline(always)]
+fn here(op: Op, padded: &[f64], out: &mut [f64], units: usize, order: &mut Vec<(f64, u32)>) {
     let x = padded.get(..units).unwrap_or_default();
     let n = x.len() as f64;
     match op {
@@ -84,18 +97,6 @@ fn least(x: &[f64]) -> f64 {
 #[inline(always)]
 fn greatest(x: &[f64]) -> f64 {
     in_lanes(x, f64::NEG_INFINITY, larger)
-}
-
-/// A fold whose order is of no matter, eight at once.
-#[inline(always)]
-fn in_lanes(x: &[f64], start: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
-    let mut lanes = [start; 8];
-    let (eights, rest) = x.as_chunks::<8>();
-    for eight in eights {
-        lanes.iter_mut().zip(eight).for_each(|(lane, v)| *lane = f(*lane, *v));
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, v)| *lane = f(*lane, *v));
-    lanes.into_iter().fold(start, f)
 }
 
 #[inline(always)]

@@ -3,6 +3,8 @@
 //! A sum goes over blocks of `BLOCK` elements; within a block eight lanes add every eighth element, then the lanes
 //! are added in pairs, and the sums of blocks are added in order. The same bits whatever computes it.
 
+use pulp::{Simd, WithSimd};
+
 use crate::dsl::kernels::elementwise::{larger, smaller};
 use crate::dsl::ops::Op;
 use crate::math;
@@ -21,8 +23,7 @@ pub fn reduce(op: Op, x: &[f64], scale: f64, quantile: f64, sorted: &mut Vec<f64
         Op::Mean => total(x, |v| v) / n,
         Op::Var => variance(x),
         Op::Std => variance(x).sqrt(),
-        Op::MinOf => x.iter().copied().fold(f64::INFINITY, smaller),
-        Op::MaxOf => x.iter().copied().fold(f64::NEG_INFINITY, larger),
+        Op::MinOf | Op::MaxOf => x.chunks(BLOCK).fold(start(op), |total, block| extreme(op, total, block)),
         Op::Norm1 => scale * total(x, f64::abs),
         Op::Norm2 => (scale * total(x, |v| v * v)).sqrt(),
         Op::Count => n * scale,
@@ -34,7 +35,7 @@ pub fn reduce(op: Op, x: &[f64], scale: f64, quantile: f64, sorted: &mut Vec<f64
     }
 }
 
-/// Whether a reduction can be taken block by block: `start`, `accumulate_here` for each block of `BLOCK`, `finish`.
+/// Whether a reduction can be taken block by block: `start`, `accumulate` for each block of `BLOCK`, `finish`.
 pub const fn streams(op: Op) -> bool {
     matches!(op, Op::Sum | Op::Mean | Op::Norm1 | Op::Norm2 | Op::Count | Op::MinOf | Op::MaxOf)
 }
@@ -48,17 +49,38 @@ pub const fn start(op: Op) -> f64 {
     }
 }
 
-/// The total with one more block, on the vectors that the calling code was compiled for.
+/// The total with one more block, on vectors chosen before.
 #[inline(always)]
-pub fn accumulate_here(op: Op, total: f64, block: &[f64]) -> f64 {
-    match op {
-        Op::Sum | Op::Mean => total + block_sum(block, |v| v),
-        Op::Norm1 => total + block_sum(block, |v| v.abs()),
-        Op::Norm2 => total + block_sum(block, |v| v * v),
-        Op::MinOf => block.iter().copied().fold(total, smaller),
-        Op::MaxOf => block.iter().copied().fold(total, larger),
-        _ => total,
+pub fn accumulate<S: Simd>(simd: S, op: Op, total: f64, block: &[f64]) -> f64 {
+    simd.vectorize(Block { op, total, block })
+}
+
+struct Block<'a> {
+    op: Op,
+    total: f64,
+    block: &'a [f64],
+}
+
+impl WithSimd for Block<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let Block { op, total, block } = self;
+        match op {
+            Op::Sum | Op::Mean => total + block_sum(block, |v| v),
+            Op::Norm1 => total + block_sum(block, |v| v.abs()),
+            Op::Norm2 => total + block_sum(block, |v| v * v),
+            Op::MinOf | Op::MaxOf => extreme(op, total, block),
+            _ => total,
+        }
     }
+}
+
+/// The smallest or largest of `total` and a block, eight lanes at once.
+#[inline(always)]
+fn extreme(op: Op, total: f64, block: &[f64]) -> f64 {
+    if op == Op::MinOf { in_lanes(block, total, smaller) } else { in_lanes(block, total, larger) }
 }
 
 /// The reduction of `n` elements from their total; the same bits as `reduce` of all at once.
@@ -87,11 +109,36 @@ fn block_sum(block: &[f64], f: impl Fn(f64) -> f64) -> f64 {
             *lane += f(*v);
         }
     }
+    let mut lanes = whole(lanes);
     for (lane, v) in lanes.iter_mut().zip(rest) {
         *lane += f(*v);
     }
-    let [a, b, c, d, e, f, g, h] = lanes;
+    in_pairs(lanes)
+}
+
+/// The lanes, as they are: the compiler may not choose the vectors of a loop by what is done with single lanes after it,
+/// which made it cut them in pieces.
+#[inline(always)]
+pub(super) fn whole(lanes: [f64; 8]) -> [f64; 8] {
+    std::hint::black_box(lanes)
+}
+
+/// The sum of the lanes.
+#[inline(always)]
+pub(super) fn in_pairs([a, b, c, d, e, f, g, h]: [f64; 8]) -> f64 {
     ((a + e) + (c + g)) + ((b + f) + (d + h))
+}
+
+/// A fold whose order is of no matter, eight at once.
+#[inline(always)]
+pub(super) fn in_lanes(x: &[f64], start: f64, f: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut lanes = [start; 8];
+    let (eights, rest) = x.as_chunks::<8>();
+    for eight in eights {
+        lanes.iter_mut().zip(eight).for_each(|(lane, v)| *lane = f(*lane, *v));
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, v)| *lane = f(*lane, *v));
+    lanes.into_iter().fold(start, f)
 }
 
 fn variance(x: &[f64]) -> f64 {
