@@ -31,11 +31,11 @@ CHILDREN, CALLS = 5, 4
 SHOWN = re.compile(r"```\n(.*?)\n```", re.DOTALL)
 
 
-def stand_in(inputs: list[str]) -> Mock:
-    """A model whose replies follow from the request alone."""
+def stand_in(inputs: list[str], run: int) -> Mock:
+    """A model whose replies follow from the request and the seed of the run, which no request holds."""
 
     def answer(request: Request) -> str:
-        seed = int(request.key[:15], 16)
+        seed = int(np.random.default_rng([run, int(request.key[:15], 16)]).integers(2**62))
         shown = [code for code in SHOWN.findall(request.user) if "score" in code]
         if shown:
             codes, _ = _core.vary(seed, shown, CHILDREN, inputs)
@@ -67,7 +67,7 @@ def best(nets: list[Net], settings: Settings, seed: int, asked: bool) -> float:
     found = start.search(
         [net.table for net in nets],
         [net.target for net in nets],
-        llm=stand_in(inputs) if asked else "none",
+        llm=stand_in(inputs, seed) if asked else "none",
         settings=replace(settings, repair=False),
         seed=seed,
         references={},
