@@ -28,8 +28,8 @@ from tap.search.nets import Net
 
 
 def small(folder: Path) -> list[Net]:
-    """The networks of `small_nets.py`, by name."""
-    return [read(f"{path},{path.with_suffix('.configs')}") for path in sorted(folder.glob("*.table"))]
+    """The networks of `small_nets.py` that have configurations, by name."""
+    return [read(f"{path.with_suffix('.table')},{path}") for path in sorted(folder.glob("*.configs"))]
 
 
 def split(nets: Sequence[Net], count: int, seed: int) -> tuple[list[Net], list[Net]]:
