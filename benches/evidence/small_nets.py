@@ -1,9 +1,9 @@
-"""A dozen small networks of different design, trained on the demo's digits, with tables and measured truth.
+"""Ten small networks of different design, trained on the demo's digits, with tables and measured truth.
 
     python benches/evidence/small_nets.py nets/
 
-Each network NAME leaves NAME.table and NAME.configs: 120 configurations of int2, int3 and int4, 40 at each
-of int2.5, int3 and int3.5, measured on 800 images. What is there already is not made again. Training is
+Each network NAME leaves NAME.table and NAME.configs: up to 120 configurations of int2, int3 and int4, 40 at
+each of int2.5, int3 and int3.5, measured on 800 images. What is there already is not made again. Training is
 seeded; another torch or processor gives other weights of about the same accuracy.
 """
 
@@ -36,28 +36,6 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x + f(x)."""
         return x + torch.as_tensor(self.inner(x))
-
-
-class Patches(nn.Module):
-    """A transformer over 16 patches of 2x2 pixels."""
-
-    def __init__(self, width: int, depth: int) -> None:
-        super().__init__()
-        self.embed = nn.Linear(4, width)
-        self.place = nn.Parameter(0.1 * torch.randn(16, width))
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(width, 4, 2 * width, dropout=0.0, batch_first=True)
-            for _ in range(depth)
-        )
-        self.head = nn.Linear(width, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of images [N, 1, 8, 8]."""
-        x = nn.functional.unfold(x, 2, stride=2).transpose(1, 2)
-        x = self.embed(x) + self.place
-        for block in self.blocks:
-            x = block(x)
-        return torch.as_tensor(self.head(x.mean(1)))
 
 
 def conv(
@@ -95,12 +73,6 @@ def bottleneck(width: int) -> list[nn.Module]:
     """Wide, narrow with a 3x3 and wide again, beside the identity."""
     narrow = width // 4
     return [Residual(stack(conv(width, narrow, 1), conv(narrow, narrow), conv(narrow, width, 1)))]
-
-
-def mixing(width: int) -> list[nn.Module]:
-    """A perceptron with one hidden layer beside the identity."""
-    inner = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-    return [Residual(nn.Sequential(nn.LayerNorm(width), inner))]
 
 
 def blocks(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
@@ -144,11 +116,6 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
         [nn.Flatten(), nn.Linear(64, 96), nn.ReLU()], repeat(5, lambda: [nn.Linear(96, 96), nn.ReLU()]),
         [nn.Linear(96, 10)],
     ),
-    "mixer": lambda: stack(
-        [nn.Flatten(), nn.Linear(64, 64)], repeat(4, lambda: mixing(64)),
-        [nn.LayerNorm(64), nn.Linear(64, 10)],
-    ),
-    "patches": lambda: Patches(32, 3),
 }  # fmt: skip
 """Every design by its name."""
 
