@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tap.export.bits import pack
 from tap.export.config import with_quantization
 from tap.export.encode import Encoded, encoded, other_state
-from tap.export.tensors import tensor_file
+from tap.export.tensors import add_parts, tensor_file
 from tap.formats import Format
 from tap.formats.integer import IntFormat
 from tap.stats.sites import find_sites
@@ -34,10 +34,8 @@ def write(plan: Plan, path: Path, *, model: nn.Module) -> dict[str, int]:
         for name, tensor in other_state(model).items():
             add(name, tensor)
         for item in encoded(model, plan):
-            stem, parts = item.key.removesuffix(".weight"), _parts(item)
-            for name, value in parts.items():
-                add(f"{stem}.{name}", value)
-            written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
+            prefix = item.key.removesuffix(".weight") + "."
+            written[item.unit.name] = add_parts(add, prefix, _parts(item))
             groups.setdefault(item.format.name, (item.format, []))[1].append(item.unit.name)
     names = {unit.name for unit in plan.units}
     left = [site.name for site in find_sites(model) if site.kind == "linear" and site.name not in names]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tap.export.bits import pack
 from tap.export.encode import Encoded, encoded, other_state
-from tap.export.tensors import tensor_file
+from tap.export.tensors import add_parts, tensor_file
 from tap.formats import parse
 from tap.formats.integer import IntFormat
 
@@ -46,10 +46,8 @@ def write(plan: Plan, path: Path, *, model: nn.Module) -> dict[str, int]:
         for name, tensor in kept.items():
             add(name, tensor)
         for item in encoded(model, plan):
-            stem, parts = item.key.removesuffix(".weight"), _parts(item)
-            for name, value in parts.items():
-                add(f"{stem}.{name}", value)
-            written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
+            prefix = item.key.removesuffix(".weight") + "."
+            written[item.unit.name] = add_parts(add, prefix, _parts(item))
     others = {name.removesuffix(".weight"): False for name, tensor in kept.items()
               if name.endswith(".weight") and tensor.ndim > 1}  # fmt: skip
     quantization = {**first, "mode": "affine", **others, **layers}

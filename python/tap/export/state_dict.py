@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tap.errors import ExportError
 from tap.export.bits import E2M1, e2m1_codes, pack, unpack
 from tap.export.encode import Encoded, encoded, in_shape, other_state, plain_aliases
-from tap.export.tensors import tensor_file
+from tap.export.tensors import add_parts, tensor_file
 from tap.formats import parse
 from tap.formats.floating import BlockFloat, FloatFormat
 from tap.formats.gguf import GgufFormat
@@ -47,10 +47,7 @@ def write(plan: Plan, path: Path, *, model: nn.Module) -> dict[str, int]:
         for name, tensor in other_state(model).items():
             add(name, tensor)
         for item in encoded(model, plan):
-            parts = _parts(item)
-            for name, value in parts.items():
-                add(f"{item.key}:{name}", value)
-            written[item.unit.name] = sum(value.numel() * value.element_size() for value in parts.values())
+            written[item.unit.name] = add_parts(add, f"{item.key}:", _parts(item))
             aliases |= dict.fromkeys(item.aliases, item.key)
             records[item.key] = _record(item)
         header = {"kind": "packed", "version": VERSION, "units": records, "aliases": aliases}

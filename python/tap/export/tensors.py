@@ -22,9 +22,12 @@ _NAMES = {
 _SIZES = (8, 4, 2, 1)
 _PIECE = 1 << 20
 
+Add = Callable[[str, Tensor], None]
+"""Takes a tensor into a file under its name."""
+
 
 @contextmanager
-def tensor_file(path: Path, metadata: Mapping[str, str]) -> Iterator[Callable[[str, Tensor], None]]:
+def tensor_file(path: Path, metadata: Mapping[str, str]) -> Iterator[Add]:
     """Yield `add(name, tensor)`; the file, with `metadata` as it is then, is written when the block ends.
 
     Tensors wait in files beside it, by the size of their numbers, since readers want the widest first.
@@ -69,3 +72,10 @@ def tensor_file(path: Path, metadata: Mapping[str, str]) -> Iterator[Callable[[s
             for part in parts.values():
                 part.seek(0)
                 shutil.copyfileobj(part, file)
+
+
+def add_parts(add: Add, prefix: str, parts: Mapping[str, Tensor]) -> int:
+    """Add the tensors of one weight, each under `prefix` and its name; their bytes."""
+    for name, value in parts.items():
+        add(f"{prefix}{name}", value)
+    return sum(value.numel() * value.element_size() for value in parts.values())

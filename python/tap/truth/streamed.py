@@ -88,7 +88,7 @@ def measure_streamed(
         stages = _stages(inner, layers, calibration.limit(1))
         sweep = _Sweep(inner, data, calibration, layers, tuple(formats), choices, stages)
         found = sweep.run(bar.start("plans, block by block", len(stages)))
-    put_formats(inner, layers, sweep.fakes)
+    put_formats(inner, layers, [sweep.fakes[unit] for unit in range(len(layers.units))])
     return found
 
 
@@ -117,8 +117,7 @@ class _Sweep:
         self._unit = {id(site.module): unit for unit, group in enumerate(layers.sites) for site in group}
         sites = [site for stage in stages for site in stage.sites]
         self._last = {self._unit[id(site.module)]: site for site in sites}
-        self.fakes: list[FakeWeight] = []
-        self._fakes: dict[int, FakeWeight] = {}
+        self.fakes: dict[int, FakeWeight] = {}
 
     def run(self, advance: Callable[[int], None]) -> Streamed:
         """All stages in their order, then the losses of every plan."""
@@ -132,7 +131,6 @@ class _Sweep:
                 self._pass(stage, following, judge, losses)
                 give_back()
                 advance(1)
-        self.fakes = [self._fakes[unit] for unit in range(len(self._layers.units))]
         return Streamed(
             np.stack([np.concatenate([part.loss for part in parts]) for parts in losses]),
             np.stack([np.concatenate([part.correct for part in parts]) for parts in losses]),
@@ -163,7 +161,7 @@ class _Sweep:
             unit = self._unit[id(site.module)]
             if self._last[unit] is site:
                 chosen = int(self._choices[0][unit])
-                self._fakes[unit] = FakeWeight(self._formats[chosen], self._layers.units[unit], site.weight)
+                self.fakes[unit] = FakeWeight(self._formats[chosen], self._layers.units[unit], site.weight)
                 if unit in compensated:
                     site.weight.data = rounded[unit, chosen]
 
