@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tap.errors import ExportError
 from tap.formats import Format
-from tap.formats.base import as_rows, blocks_of, rows_of
+from tap.formats.base import blocks_of, rows_of
 from tap.formats.floating import BlockFloat, FloatFormat
 from tap.formats.gguf import GgufFormat
 from tap.formats.integer import IntFormat
@@ -170,18 +170,10 @@ def _parts(format: Format, fake: Any, value: Tensor, original: Tensor, unit: Uni
         return {**bare, "codes": rows, "scale": grouped, "zero": zeros, "group": format.group,
                 "whole": float(tensor_scale)}  # fmt: skip
     if isinstance(format, GgufFormat):
-        return {**bare, "codes": gguf_blocks(format, original), "scale": torch.ones(1, 1)}
+        return {**bare, "codes": format.blocks(original).codes, "scale": torch.ones(1, 1)}
     raise ExportError(
         f"unit '{unit.name}': {format.name} has no stored form", hint="use a format of tap.formats"
     )
-
-
-def gguf_blocks(format: GgufFormat, weight: Tensor) -> Tensor:
-    """The stored bytes [out, bytes of a row] of a weight."""
-    from gguf import GGMLQuantizationType, quants
-
-    rows = as_rows(weight).float().numpy()
-    return torch.from_numpy(quants.quantize(rows, GGMLQuantizationType[format.kind.upper()]))
 
 
 def in_shape(rows: Tensor, unit: Unit, shape: torch.Size, dtype: torch.dtype) -> Tensor:

@@ -22,7 +22,7 @@ from tap.export.encode import Encoded, encoded, in_shape, other_state, plain_ali
 from tap.export.tensors import add_parts, tensor_file
 from tap.formats import parse
 from tap.formats.floating import BlockFloat, FloatFormat
-from tap.formats.gguf import GgufFormat
+from tap.formats.gguf import Blocks, GgufFormat
 from tap.formats.integer import IntFormat
 from tap.quantize.fake import FakeInput
 from tap.quantize.inputs import InputRange
@@ -145,10 +145,7 @@ def _decode(form: Any, parts: dict[str, Tensor], unit: Unit) -> Tensor:
     """The weight [out, columns] of what was stored."""
     out, columns = unit.out, unit.inp * unit.pos
     if isinstance(form, GgufFormat):
-        from gguf import GGMLQuantizationType, quants
-
-        back = quants.dequantize(parts["codes"].numpy(), GGMLQuantizationType[form.kind.upper()])
-        return torch.from_numpy(back)
+        return Blocks(form.kind, parts["codes"]).values()
     if isinstance(form, FloatFormat):
         if form.kind in _FLOAT8:
             codes = parts["codes"].float()

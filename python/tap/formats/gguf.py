@@ -59,6 +59,10 @@ class GgufFormat:
 
     def quantize(self, weight: Tensor) -> Tensor:
         """The weight [out, ...] as it comes back; same shape and dtype."""
+        return self.blocks(weight).values().reshape(weight.shape).to(weight)
+
+    def blocks(self, weight: Tensor) -> Blocks:
+        """The weight [out, ...] as it is stored."""
         import torch
 
         require_extra("gguf", extra="gguf", why=f"format '{self.name}'")
@@ -67,8 +71,7 @@ class GgufFormat:
         rows = as_rows(weight)
         self._check(rows.shape[1], f"a weight of shape {tuple(weight.shape)}")
         kind = GGMLQuantizationType[self.kind.upper()]
-        back = quants.dequantize(quants.quantize(rows.cpu().float().numpy(), kind), kind)
-        return torch.from_numpy(back).reshape(weight.shape).to(weight)
+        return Blocks(self.kind, torch.from_numpy(quants.quantize(rows.cpu().float().numpy(), kind)))
 
     def _check(self, columns: int, what: str) -> None:
         size = BLOCKS[self.kind][0]
@@ -77,3 +80,25 @@ class GgufFormat:
                 f"{what} has rows of {columns} weights, not whole blocks of {size} as {self.name} needs",
                 hint="leave this format out for the unit, or choose one without blocks such as int4",
             )
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Rows of a weight in blocks of one GGUF type, on the CPU, as a file holds them.
+
+    >>> import torch
+    >>> GgufFormat("q8_0").blocks(torch.ones(2, 32)).values().shape
+    torch.Size([2, 32])
+    """
+
+    kind: str
+    codes: Tensor
+    """uint8 [out, bytes of a row]."""
+
+    def values(self, rows: slice | Tensor = slice(None)) -> Tensor:
+        """Some rows as float32 [rows, columns]."""
+        import torch
+        from gguf import GGMLQuantizationType, quants
+
+        codes = self.codes[rows].numpy()
+        return torch.from_numpy(quants.dequantize(codes, GGMLQuantizationType[self.kind.upper()]))

@@ -10,17 +10,22 @@ from torch import Tensor
 from tap.errors import DataError, FormatError
 from tap.formats import Format, weight_only
 from tap.formats.base import Grid, blocks_of, rows_of
+from tap.formats.gguf import Blocks, GgufFormat
 from tap.stats.units import Unit
 
 _TOGETHER = 1 << 22
 """Elements of dw that are formed at once (16 MB)."""
 
 
+_Kept = Grid | Blocks | Tensor
+
+
 class Deltas:
     """dw of L units in F formats; formats that differ only in activations share one.
 
-    `weights[l]` is unit l's float32 weight [out, in, pos]. A format with a grid of integers keeps the grid
-    alone, and dw is formed again each time it is read; of other formats the quantized weight is kept.
+    `weights[l]` is unit l's float32 weight [out, in, pos]. Of a format with a grid of integers the grid
+    alone is kept, of one with GGUF blocks the blocks, and dw is formed again each time it is read; of other
+    formats the quantized weight is kept.
     """
 
     def __init__(self, units: Sequence[Unit], weights: Sequence[Tensor], formats: Sequence[Format]) -> None:
@@ -31,7 +36,7 @@ class Deltas:
         self.distinct = [next(half for half in halves if half.name == name) for name in distinct]
         self.of_format = [distinct.index(half.name) for half in halves]
         """Which distinct weight format each format has."""
-        self._kept: dict[tuple[int, int], Grid | Tensor] = {}
+        self._kept: dict[tuple[int, int], _Kept] = {}
 
     def prepare(self, unit: int) -> None:
         """Quantize a unit in every format; errors name the unit and the format."""
@@ -49,7 +54,8 @@ class Deltas:
             if isinstance(kept, Grid):
                 _error(kept, rows, weight.flatten(1), place.flatten(1))
             else:
-                torch.sub(kept[rows], weight, out=place)
+                values = kept.values(rows) if isinstance(kept, Blocks) else kept[rows]
+                torch.sub(values.view_as(weight).to(weight), weight, out=place)
         return out
 
     def pieces(self, unit: int, rows: int) -> list[slice]:
@@ -66,7 +72,7 @@ class Deltas:
         """Values [..., D] of the distinct weight formats as [..., F] of all formats."""
         return values[..., self.of_format]
 
-    def _quantized(self, unit: int, index: int) -> Grid | Tensor:
+    def _quantized(self, unit: int, index: int) -> _Kept:
         kept = self._kept.get((unit, index))
         if kept is None:
             kept = _quantize(self.distinct[index], self.units[unit], self.weights[unit])
@@ -114,10 +120,12 @@ def _error(grid: Grid, rows: slice | Tensor, weight: Tensor, out: Tensor) -> Non
     torch.sub(back, weight, out=out)
 
 
-def _quantize(format: Format, unit: Unit, weight: Tensor) -> Grid | Tensor:
-    """The grid of a format of integers, the quantized weight of any other."""
+def _quantize(format: Format, unit: Unit, weight: Tensor) -> _Kept:
+    """The grid of a format of integers, the blocks of one of GGUF, the quantized weight of any other."""
     find = getattr(format, "grid", None)
     try:
+        if isinstance(format, GgufFormat):
+            return format.blocks(weight)
         grid = None if find is None else find(weight)
         quantized = format.quantize(weight) if grid is None else None
     except FormatError as error:

@@ -1,9 +1,9 @@
-"""Plans of a causal language model measured block by block, with little more than the model in memory.
+"""Plans of a causal language model measured some layers at a time, with little more than the model in memory.
 
-The full-precision network and every plan stand before the same block. Its weights are rounded to each format
-that a plan gives them, every plan runs on to the next block, and the rounded weights are dropped; so each
-weight is rounded once a format, whatever the number of plans. What is held besides the model is one block in
-the formats, the second moments of its inputs, and the hidden states of all plans between two blocks.
+The full-precision network and every plan stand before the same layers of a block. Their weights are rounded
+to each format that a plan gives them, every plan runs on to the next ones, and the rounded weights are
+dropped; so each weight is rounded once a format, whatever the number of plans. What is held besides the model
+is those layers in the formats, the second moments of their inputs, and the hidden states of all plans there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Streamed:
 def can_stream(model: nn.Module, layers: Layers, data: Batches) -> bool:
     """Whether the model is a causal one whose layers are each called once, block after block.
 
-    It is tried: one sample is run block by block, and the logits must be those of a plain run.
+    It is tried: one sample is run so, and the logits must be those of a plain run.
     """
     if not is_causal(model) or any(site.is_packed for group in layers.sites for site in group):
         return False
@@ -60,7 +60,7 @@ def can_stream(model: nn.Module, layers: Layers, data: Batches) -> bool:
         with replay.installed():
             try:
                 for stage in stages:
-                    replay.advance(0, [stage.module], lambda: one.run(inner, batch))
+                    replay.advance(0, [stage.start], lambda: one.run(inner, batch))
                     replay.empty(0, stage.over)
                 found = replay.run(0, lambda: one.run(inner, batch))
             except DataError:
@@ -87,20 +87,28 @@ def measure_streamed(
     with lent(inner), torch.no_grad(), plain_torch(), Progress(progress) as bar:
         stages = _stages(inner, layers, calibration.limit(1))
         sweep = _Sweep(inner, data, calibration, layers, tuple(formats), choices, stages)
-        found = sweep.run(bar.start("plans, block by block", len(stages)))
+        found = sweep.run(bar.start("plans, some layers at a time", len(stages)))
     put_formats(inner, layers, [sweep.fakes[unit] for unit in range(len(layers.units))])
     return found
 
 
 @dataclass(frozen=True)
 class _Stage:
-    """Layers that are passed together: those of one block, or one layer outside of the blocks."""
+    """Neighbours of one block, or one layer outside of the blocks, that are passed together."""
 
-    module: nn.Module
-    """Where the stage begins."""
     sites: list[Site]
     over: frozenset[str]
     """Blocks whose outputs nothing reads any more."""
+
+    @property
+    def start(self) -> nn.Module:
+        """The layer that the stage begins with."""
+        return self.sites[0].module
+
+    @property
+    def numel(self) -> int:
+        """Weights of its layers."""
+        return sum(site.weight.numel() for site in self.sites)
 
 
 class _Sweep:
@@ -223,7 +231,7 @@ class _Sweep:
                 self._step(start + index, following, self._calibration, batch)
 
     def _step(self, slot: int, following: _Stage, source: Batches, batch: Batch) -> None:
-        self._replay.advance(slot, [following.module], partial(source.run, self._model, batch))
+        self._replay.advance(slot, [following.start], partial(source.run, self._model, batch))
         self._replay.empty(slot, following.over)
 
     def _logits(self, variant: int, batch: int) -> Tensor:
@@ -236,7 +244,7 @@ class _Sweep:
 
 
 def _stages(model: nn.Module, layers: Layers, data: Batches) -> list[_Stage]:
-    """The layers in the order of their calls, those of a block together."""
+    """The layers in the order of their calls; those of a block together up to the size of its largest."""
     order: list[Site] = []
     with observed([site for group in layers.sites for site in group], lambda site, *_: order.append(site)):
         for batch in data:
@@ -245,14 +253,21 @@ def _stages(model: nn.Module, layers: Layers, data: Batches) -> list[_Stage]:
         (f"{name}.", module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)
     ]
     prefix, blocks = max(lists, key=lambda item: len(item[1]), default=("", nn.ModuleList()))
+
+    def block_of(site: Site) -> int | None:
+        number = site.name[len(prefix) :].split(".")[0] if site.name.startswith(prefix) else ""
+        return int(number) if number.isdigit() and int(number) < len(blocks) else None
+
+    largest: dict[int | None, int] = {}
+    for site in order:
+        largest[block_of(site)] = max(site.weight.numel(), largest.get(block_of(site), 0))
     stages: list[_Stage] = []
     for site in order:
-        number = site.name[len(prefix) :].split(".")[0] if site.name.startswith(prefix) else ""
-        inside = number.isdigit() and int(number) < len(blocks)
-        start = blocks[int(number)] if inside else site.module
-        if stages and stages[-1].module is start:
-            stages[-1].sites.append(site)
+        block, last = block_of(site), stages[-1] if stages else None
+        beside = last is not None and block is not None and block_of(last.sites[0]) == block
+        if last and beside and last.numel + site.weight.numel() <= largest[block]:
+            last.sites.append(site)
             continue
-        over = range((int(number) if inside else len(blocks)) - 1) if stages else ()
-        stages.append(_Stage(start, [site], frozenset(f"{prefix}{block}" for block in over)))
+        over = range((len(blocks) if block is None else block) - 1) if stages else ()
+        stages.append(_Stage([site], frozenset(f"{prefix}{number}" for number in over)))
     return stages
