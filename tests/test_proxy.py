@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from oracles.gbnf import derive, rules_of
 from tap import _core
 from tap.errors import ProxyError, TableError
-from tap.proxy import Proxy, core_table
+from tap.proxy import Proxy, core_table, typed_grammar
 from tap.stats.table import LayerTable, Sample
 from tap.stats.units import Unit
 
@@ -195,3 +197,24 @@ def test_offspring_differ_from_their_parent() -> None:
     assert children == _core.vary(3, [parent], 40)[0]
     assert set(places.tolist()) <= {0, -1}
     assert Proxy(parent).hash not in {Proxy(child).hash for child in children}
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_all_that_the_typed_grammar_derives_compiles(depth: int) -> None:
+    rng = random.Random(depth)
+    names = [name for name, _, _ in _core.inputs()]
+    for _ in range(3):
+        inputs = [*rng.sample(names, 6), "w", "numel"]
+        rules = rules_of(typed_grammar(inputs, depth=depth))
+        for _ in range(200):
+            source = derive(rules, rules["root"], rng)
+            assert set(Proxy(source).inputs) <= set(inputs), source
+
+
+def test_a_typed_grammar_needs_a_score() -> None:
+    with pytest.raises(ValueError, match="no score of these inputs is 0 operators deep"):
+        typed_grammar(["w"], depth=0)
+    with pytest.raises(ValueError, match="at most 8"):
+        typed_grammar(["w"], depth=99)
+    with pytest.raises(ValueError, match="'nothing' is no input"):
+        typed_grammar(["nothing"])

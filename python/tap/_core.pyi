@@ -30,6 +30,7 @@ __all__ = [
     "screen_programs",
     "spearman",
     "top_k",
+    "typed_grammar",
     "vary",
     "weighted_tau",
 ]
@@ -221,6 +222,9 @@ def grammar(format: str) -> str:
     """The grammar for constrained generation: "gbnf", "lark" or "json-schema"."""
 
 _Columns = Sequence[tuple[str, Sequence[str]]]
+
+def typed_grammar(inputs: Sequence[str], depth: int, columns: _Columns | None = None) -> str:
+    """The grammar (GBNF) of programs that all compile: one expression of `inputs`, operators `depth` deep."""
 
 def random_programs(
     seed: int,

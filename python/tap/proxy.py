@@ -184,10 +184,28 @@ GRAMMARS = ("gbnf", "lark", "json-schema")
 """Notations of `grammar`: of llama.cpp, of the Lark parser and llguidance, and of structured outputs."""
 
 
+TYPED_DEPTH = 4
+"""Nesting of the programs of `typed_grammar` by default: up to some 250 characters."""
+
+
 def grammar(notation: str) -> str:
     """The grammar of the proxy language, from the same operator table as parser and checker.
+
+    What it derives parses; names and axes are checked afterwards.
 
     >>> grammar("gbnf").startswith("root")
     True
     """
     return _core.grammar(notation)
+
+
+def typed_grammar(inputs: Sequence[str], *, depth: int = TYPED_DEPTH) -> str:
+    """A grammar in GBNF of programs that all compile: one expression of `inputs`, operators `depth` deep.
+
+    Raises:
+        ValueError: an unknown input, or none that a score can be made of.
+
+    >>> '"dw2"' in typed_grammar(["dw2", "trace", "w"])
+    True
+    """
+    return _core.typed_grammar(list(inputs), depth)

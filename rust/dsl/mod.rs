@@ -40,6 +40,7 @@ pub mod print;
 pub mod random;
 pub mod run;
 pub mod table;
+pub mod typed;
 pub mod vary;
 pub mod walk;
 

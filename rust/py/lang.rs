@@ -332,3 +332,22 @@ pub fn grammar(format: &str) -> PyResult<String> {
     dsl::grammar::grammar(format)
         .ok_or_else(|| PyValueError::new_err(format!("'{format}' is not one of {known}")))
 }
+
+/// The grammar (GBNF) of programs that all compile: one expression over some inputs, at most `depth` deep.
+#[pyfunction]
+#[pyo3(signature = (inputs, depth, columns = None))]
+pub fn typed_grammar(
+    inputs: Vec<String>,
+    depth: usize,
+    columns: Option<Vec<(String, Vec<String>)>>,
+) -> PyResult<String> {
+    let schema = schema_of(&columns.unwrap_or_default())?;
+    let found: Vec<(&str, Axes)> =
+        ids(&schema, Some(inputs))?.into_iter().map(|id| (schema.name(id), schema.axes(id))).collect();
+    let deepest = dsl::typed::DEEPEST;
+    dsl::typed::typed(&found, depth).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "no score of these inputs is {depth} operators deep (at most {deepest})"
+        ))
+    })
+}

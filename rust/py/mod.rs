@@ -16,7 +16,7 @@ mod _core {
     #[pymodule_export]
     use super::lang::{Program, Table, compile, constants, error_json, input_rows, limits, operators};
     #[pymodule_export]
-    use super::lang::{format_source, grammar, lift, random_programs, vary};
+    use super::lang::{format_source, grammar, lift, random_programs, typed_grammar, vary};
     #[pymodule_export]
     use super::rank::{kendall, spearman, top_k, weighted_tau};
     #[pymodule_export]

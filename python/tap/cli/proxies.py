@@ -93,6 +93,12 @@ def grammar(
     notation: Annotated[
         str, typer.Option("--format", "-f", metavar="NOTATION", help="gbnf, lark or json-schema.")
     ] = "gbnf",
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--table", "-t", metavar="FILE", help="GBNF of programs that all compile for this table."
+        ),
+    ] = None,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -100,12 +106,20 @@ def grammar(
 
     Example: tap grammar --format lark > proxy.lark
     """
-    from tap.proxy import GRAMMARS
-    from tap.proxy import grammar as text
+    from tap.proxy import GRAMMARS, typed_grammar
+    from tap.proxy import grammar as grammar_of
+    from tap.search.prompts import input_names
+    from tap.stats.table import LayerTable
 
     if notation not in GRAMMARS:
         raise typer.BadParameter(f"'{notation}' is none of {', '.join(GRAMMARS)}", param_hint="--format")
+    if table is None:
+        found = grammar_of(notation)
+    elif notation != "gbnf":
+        raise typer.BadParameter("a grammar for a table is written in gbnf", param_hint="--table")
+    else:
+        found = typed_grammar(input_names(LayerTable.load(table)))
     if as_json:
-        show_json({"notation": notation, "grammar": text(notation)})
+        show_json({"notation": notation, "grammar": found})
     elif not quiet:
-        print(text(notation))
+        print(found)

@@ -25,7 +25,8 @@ from tap.search.prompts import (
 from tap.search.records import Candidate, Prompt
 from tap.search.wire import Request
 
-GRAMMARS = ("vllm", "gbnf", "lark")
+GRAMMARS = ("vllm", "gbnf", "gbnf-typed", "lark")
+"""Forms of the reply that are one bare program."""
 TRIED = 40
 """Rejections offered to a prompt; what does not fit is left out."""
 

@@ -15,6 +15,7 @@ from string import Template
 
 from tap import _core
 from tap.errors import LLMError
+from tap.proxy import typed_grammar
 from tap.search.wire import estimate_tokens
 from tap.stats.table import LayerTable
 
@@ -184,12 +185,15 @@ COLLECTED = (
 """Inputs of each unit that must be measured; the others follow from its shape and place."""
 
 
-def reply_grammar(structured: str) -> str:
-    """The grammar of a reply in the notation that the endpoint reads; empty where none is asked for."""
+def reply_grammar(structured: str, available: Collection[str]) -> str:
+    """The grammar of a reply in the notation that the endpoint reads; empty where none is asked for.
+
+    Of a typed one, programs read the inputs in `available` and all compile.
+    """
+    if structured == "gbnf-typed":
+        return typed_grammar(sorted(available))
     notation = {"vllm": "lark", "gbnf": "gbnf", "lark": "lark"}.get(structured)
-    if notation is None:
-        return ""
-    return _core.grammar(notation)
+    return "" if notation is None else _core.grammar(notation)
 
 
 EXAMPLES = (

@@ -104,7 +104,7 @@ def search(
             [one.name for one in llms],
             nets,
             language_manual(_inputs(nets), program_only=chosen.structured in GRAMMARS),
-            reply_grammar(chosen.structured),
+            reply_grammar(chosen.structured, _inputs(nets)),
             _standing(named, nets),
         )
         engine = Engine(chosen, nets, llms, opened, planner, shown)

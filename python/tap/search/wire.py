@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-STRUCTURED = ("text", "json_object", "json_schema", "vllm", "gbnf", "lark")
+STRUCTURED = ("text", "json_object", "json_schema", "vllm", "gbnf", "gbnf-typed", "lark")
 """How an endpoint can be held to the form of the reply; which one it understands is the user's setting."""
 
 TAG = "tap-llm-request-1"
@@ -102,7 +102,7 @@ def chat_body(request: Request) -> dict[str, Any]:
         }
     elif request.structured == "vllm" and request.grammar:
         body["structured_outputs"] = {"grammar": request.grammar}
-    elif request.structured == "gbnf" and request.grammar:
+    elif request.structured in ("gbnf", "gbnf-typed") and request.grammar:
         body["grammar"] = request.grammar
     elif request.structured == "lark" and request.grammar:
         grammar = {"type": "grammar", "grammar": {"syntax": "lark", "definition": request.grammar}}
