@@ -51,12 +51,13 @@ def test_plans_keep_the_perplexity_that_their_bytes_allow(loaded: tuple[Any, tor
     formats = ["int3-g64", "int4-g64", "int8-g64"]
     table = tap.collect(model, calibration, formats=formats, for_proxies="modelopt", progress=False)
     assert len(table.units) > 200
-    plan = make_plan(table, tap.Proxy(proxies.source("modelopt"), columns=table), ["int4-g64"])
-    reached = {}
-    for name, choices in [("int8-g64", "int8-g64"), ("int4-g64", "int4-g64"), ("plan", plan)]:
-        reached[name] = perplexity(tap.quantize(model, choices), judged)
-        print(f"{name}: {reached[name]:.2f}")
-    assert plan.bytes <= sum(unit.numel for unit in plan.units)
+    proxy = tap.Proxy(proxies.source("modelopt"), columns=table)
+    plans = {budget: make_plan(table, proxy, [budget]) for budget in ("int4-g64", "4.75bits")}
+    wanted = {"int8-g64": "int8-g64", "int4-g64": "int4-g64"}
+    wanted |= {f"plan of {budget}": plan for budget, plan in plans.items()}
+    reached = {name: perplexity(tap.quantize(model, plan), judged) for name, plan in wanted.items()}
+    print(", ".join(f"{name} {value:.2f}" for name, value in reached.items()))
     assert abs(reached["int8-g64"] / first - 1) < 0.01
-    assert first < reached["plan"] <= reached["int4-g64"]
+    assert first < reached["plan of 4.75bits"] < 0.9 * reached["int4-g64"]
+    assert reached["plan of int4-g64"] < 1.05 * reached["int4-g64"]
     assert perplexity(model, judged) == pytest.approx(first, rel=1e-6)

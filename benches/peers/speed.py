@@ -1,8 +1,8 @@
 """How long tools take to score and allocate: ResNet-18 at 64 x 64, three formats, the same 32 images.
 
 `make bench-peers` builds the environments; then `python benches/peers/speed.py`. Weights are random, so that
-only times are compared. Every tool runs in a process of its own with the same number of threads, one after the
-other; the start of Python and its imports is not counted.
+only times are compared. Every tool runs in a process of its own with the same number of threads, one after
+the other; the start of Python and its imports is not counted.
 """
 
 from __future__ import annotations
