@@ -32,6 +32,8 @@ class Job:
     averages: list[float]
     samples: int
     evaluated: int
+    batch: int = 16
+    """Images of a calibration batch."""
 
     @staticmethod
     def read() -> Job:
@@ -42,9 +44,9 @@ class Job:
         """The network in full precision, in evaluation mode."""
         return getattr(self._example(), self.network)(self.data)
 
-    def calibration(self, batch: int = 16) -> list[Batch]:
+    def calibration(self) -> list[Batch]:
         """Images that the peer may read."""
-        return self._split(self._example().calibration(self.data, samples=self.samples), batch)
+        return self._split(self._example().calibration(self.data, samples=self.samples), self.batch)
 
     def evaluation(self, batch: int = 125) -> list[Batch]:
         """Images to judge on."""

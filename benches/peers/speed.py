@@ -1,4 +1,4 @@
-"""How long tools take to score and allocate: ResNet-18 at 64 x 64, three formats, the same 32 images.
+"""How long tools take to score and allocate: ResNet-18 at 64 x 64, three formats, 8 batches of 4 images.
 
 `make bench-peers` builds the environments; then `python benches/peers/speed.py`. Weights are random, so that
 only times are compared. Every tool runs in a process of its own with the same number of threads, one after
@@ -18,7 +18,9 @@ from pathlib import Path
 from allocations import ask
 
 FILE = Path(__file__).parent / "resnet18.py"
+BATCH = 4
 JOB = {"file": str(FILE), "network": "resnet18", "data": "", "bits": [2, 4, 8], "averages": [4.0]}
+JOB |= {"batch": BATCH, "evaluated": 1}
 
 
 def ours(samples: int) -> float:
@@ -32,7 +34,8 @@ def ours(samples: int) -> float:
     sys.path.insert(0, str(FILE.parent))
     import resnet18
 
-    model, batches = resnet18.resnet18(), resnet18.calibration(samples=samples)
+    model, [(images, labels)] = resnet18.resnet18(), resnet18.calibration(samples=samples)
+    batches = list(zip(images.split(BATCH), labels.split(BATCH), strict=True))
     with torch.no_grad():
         model(batches[0][0])
     started = time.perf_counter()
@@ -60,7 +63,7 @@ def main() -> None:
     command = [sys.executable, __file__, "--ours", "--samples", str(given.samples)]
     tap_seconds = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     print(f"| tap | {tap_seconds:.2f} | 1x |", flush=True)
-    job = {**JOB, "samples": given.samples, "evaluated": 1}
+    job = {**JOB, "samples": given.samples}
     for name in given.peers:
         (given.out / f"{name}.json").unlink(missing_ok=True)
         found = ask(name, json.loads(json.dumps(job)), given.out, 1800.0)
