@@ -1,8 +1,9 @@
 //! Many programs, a few tables with their truths: each program compiled, run, ranked and judged.
 //!
-//! In reading order: `truth` (what scores are compared with, by `predict` and `regret`), `graph` (the programs of a tile as shared values),
-//! `columns` (computing them), `tile` (from text to marks), and here the threads over tiles. Results do not depend on
-//! the number of threads or the size of a tile.
+//! In reading order: `distinct` and `together` (each text once, those that begin alike side by side), `truth` (what
+//! scores are compared with, by `predict` and `regret`), `graph` (the programs of a tile as shared values), `columns`
+//! (computing them), `tile` (from text to marks), and here the threads over tiles. Results do not depend on the number
+//! of threads or the size of a tile.
 
 mod columns;
 mod distinct;
@@ -10,6 +11,7 @@ mod graph;
 mod predict;
 mod regret;
 mod tile;
+mod together;
 mod truth;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -94,9 +96,14 @@ impl Screening {
 impl Screen<'_> {
     /// Screens the programs on `threads` threads (0: all cores). `stop` ends the work between tiles.
     ///
-    /// A text that comes again is screened once; so is, within a tile, a formula that does.
+    /// A text that comes again is screened once; so is, within a tile, a formula that does. Texts that begin alike
+    /// share tiles, wherever they stand in the list.
     pub fn run<S: AsRef<[u8]>>(&self, sources: &[S], threads: usize, stop: &AtomicBool) -> Screening {
         let (texts, places) = distinct::texts(sources);
+        if texts.len() > self.tile && self.tile > 1 {
+            let (texts, places) = together::together(&texts, &places);
+            return self.run_texts(&texts, threads, stop).spread(&places);
+        }
         let found = self.run_texts(&texts, threads, stop);
         if texts.len() == sources.len() { found } else { found.spread(&places) }
     }
