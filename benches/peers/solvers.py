@@ -98,7 +98,8 @@ def cp_sat(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: f
     for unit in range(len(loss)):
         model.add_exactly_one(take[unit, column] for column in range(loss.shape[1]))
     for cost, budget in zip(costs, budgets, strict=True):
-        model.add(sum(int(cost[cell]) * take[cell] for cell in cells) <= budget)
+        whole, limit_of_row = _whole(cost, budget)
+        model.add(sum(int(whole[cell]) * take[cell] for cell in cells) <= limit_of_row)
     step = np.abs(loss).max() * 1e-9
     model.minimize(sum(round(loss[cell] / step) * take[cell] for cell in cells))
     solver = cp_model.CpSolver()
@@ -109,6 +110,14 @@ def cp_sat(loss: NDArray[np.float64], costs: Costs, budgets: list[int], limit: f
         return False, None
     taken = np.array([solver.value(take[cell]) for cell in cells]).reshape(loss.shape)
     return status == cp_model.OPTIMAL, taken.argmax(1)
+
+
+def _whole(cost: NDArray[np.int64], budget: int) -> tuple[NDArray[np.int64], int]:
+    """A cost and its budget in whole numbers: fractions up to 1e-9 of the largest, the budget down."""
+    if np.issubdtype(cost.dtype, np.integer):
+        return cost, budget
+    step = cost.max() * 1e-9
+    return np.ceil(cost / step).astype(np.int64), int(budget / step)
 
 
 SOLVERS: dict[str, tuple[str, Callable[..., Answer]]] = {
@@ -125,7 +134,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--units", type=int, nargs="+", default=[54, 224])
-    parser.add_argument("--budgets", type=int, nargs="+", default=[1, 2], choices=[1, 2])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[1, 2], choices=[1, 2, 3])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--limit", type=float, default=20.0, help="seconds a solve")
     parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), choices=list(SOLVERS))
