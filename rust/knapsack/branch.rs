@@ -1,8 +1,8 @@
 //! Branch and bound for several budgets: each node maximises its own Lagrangian bound, small ones are enumerated.
 //!
 //! A node allows a range of items in each class. Its dual starts from the prices and mixture of its parent; the
-//! mixture tells the class that is least decided, whose range is cut in two. Where few moves lie
-//! below the incumbent, all their sets are visited instead (`subsets`).
+//! mixture tells the class that is least decided, whose range is cut in two; items at the ends of ranges that
+//! the bound rules out go. Where few moves lie below the incumbent, all their sets are visited instead (`subsets`).
 
 use super::kept::{Kept, Pick, Ranges};
 use super::master::Master;
@@ -19,6 +19,8 @@ struct Node {
 /// A node whose bound is known.
 struct Relaxed {
     bound: f64,
+    /// The Lagrangian value at `prices`, from which excesses count.
+    value: f64,
     prices: Vec<f64>,
     /// Choices of the mixture with their weights.
     mixture: Vec<(f64, Vec<u32>)>,
@@ -64,14 +66,15 @@ pub fn explore(kept: &Kept, prices: &[f64], cutoff: f64, meter: &mut Meter) -> E
         if relaxed.bound >= tree.cutoff {
             continue;
         }
-        match tree.enumerate(&relaxed, &node.ranges, meter) {
+        let ranges = tree.narrowed(&relaxed, &node.ranges);
+        match tree.enumerate(&relaxed, &ranges, meter) {
             Some(true) => {
                 spent = true;
                 stack.push(Node { bound: relaxed.bound, ..node });
                 break;
             }
             Some(false) => {}
-            None => tree.split(&relaxed, &node.ranges, &mut stack),
+            None => tree.split(&relaxed, &ranges, &mut stack),
         }
     }
     let bound =
@@ -119,7 +122,7 @@ impl Tree<'_> {
             columns.push(pick);
         }
         let mixture = master.mixture().map(|(weight, at)| (weight, columns[at].items.clone())).collect();
-        Relaxed { bound: best.max(node.bound), prices: centre, mixture }
+        Relaxed { bound: best.max(node.bound), value: best, prices: centre, mixture }
     }
 
     /// A choice of the parent, moved into the ranges of the node.
@@ -135,6 +138,18 @@ impl Tree<'_> {
             self.cutoff = pick.loss;
             self.best = Some(pick.items.clone());
         }
+    }
+
+    /// The ranges without the items at their ends that no choice below the cutoff takes.
+    fn narrowed(&self, relaxed: &Relaxed, ranges: &Ranges) -> Ranges {
+        let room = self.cutoff - relaxed.value;
+        let narrow = |&(from, to): &(u32, u32)| {
+            let least = self.kept.priced(&relaxed.prices, self.kept.best_of(&relaxed.prices, (from, to)));
+            let stays = |item: &u32| self.kept.priced(&relaxed.prices, *item) - least < room;
+            let (first, last) = ((from..to).find(stays), (from..to).rev().find(stays));
+            first.zip(last).map_or((from, to), |(first, last)| (first, last + 1))
+        };
+        ranges.iter().map(narrow).collect()
     }
 
     /// Visits the sets of moves of a node if these are few; says whether a limit ended that.

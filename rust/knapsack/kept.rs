@@ -138,8 +138,9 @@ impl Kept {
         best.1
     }
 
+    /// Loss and priced cost of an item at scaled prices.
     #[inline]
-    fn priced(&self, prices: &[f64], item: u32) -> f64 {
+    pub fn priced(&self, prices: &[f64], item: u32) -> f64 {
         let at = item as usize;
         let costs = &self.cost[at * self.m..(at + 1) * self.m];
         self.loss[at] + costs.iter().zip(prices).map(|(cost, price)| cost * price).sum::<f64>()
