@@ -1,5 +1,6 @@
 //! The allocator against exhaustive enumeration on thousands of small random problems of every kind.
 
+use tap_core::knapsack::instances::{Family, Instance};
 use tap_core::knapsack::{Constraint, Goal, Input, KnapsackError, Limits, Status, frontier, solve};
 
 /// Small random numbers (SplitMix64).
@@ -195,6 +196,28 @@ fn real_costs_agree_with_enumeration() {
             let problem = Problem::draw(kind, &mut draw);
             problem.check(Goal::Sum, true, &format!("{} as reals, round {round}", kind.name));
         }
+    }
+}
+
+#[test]
+fn a_budget_without_a_price_costs_nothing() {
+    for seed in 0..20 {
+        let instance = Instance::draw(Family::Llm, 1000, seed);
+        let constraints = instance.constraints(2, 0.4);
+        let input = |constraints| Input {
+            units: 1000,
+            formats: 7,
+            loss: &instance.loss,
+            constraints,
+            allowed: None,
+            groups: None,
+        };
+        let limits = Limits { nodes: 20_000, time: None };
+        let both = solve(&input(&constraints), Goal::Sum, &limits).expect("both budgets can be kept");
+        let bytes = solve(&input(&constraints[..1]), Goal::Sum, &limits).expect("the first can be kept");
+        assert_eq!(both.status, Status::Optimal);
+        assert!(both.prices[0] > 0.0 && both.prices[1] == 0.0);
+        assert_eq!(both.choice, bytes.choice);
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 
+use super::dual;
 use super::exchange::Exchange;
 use super::input::{Input, KnapsackError};
 use super::many::solve_classes;
@@ -49,9 +50,9 @@ pub fn solve_coupled(input: &Input, pairs: &[Pair], limits: &Limits) -> Result<O
     tree.offer(classes.start[..classes.len()].to_vec());
     if tree.best.is_none() && classes.constraints() > 1 {
         let mut short = Meter::new(&Limits { nodes: FIRST.min(meter.left()), time: None });
-        let found = solve_classes(&classes, &mut short);
+        let found = solve_classes(&classes, &dual::maximise(&classes, None), &mut short);
         meter.spend(short.nodes);
-        match found.map(|(_, found)| found.items) {
+        match found.map(|found| found.items) {
             None => return Err(infeasible()),
             Some(Some(items)) => tree.offer(items),
             Some(None) => {}

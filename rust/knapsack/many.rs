@@ -1,7 +1,7 @@
 //! The solver for several budgets: dual, a short search for easy problems, then branch and bound below rising cutoffs.
 
 use super::branch::explore;
-use super::dual::{self, Dual};
+use super::dual::Dual;
 use super::kept::Kept;
 use super::outcome::{Limits, Meter};
 use super::problem::Classes;
@@ -10,14 +10,13 @@ use super::search::{Found, Search};
 /// States of the short search; most problems with few distinct costs end there.
 const SHORT: u64 = 3000;
 
-/// Solves `classes`: the prices of its bound, and what was found and proven. `None` when nothing fits.
-pub fn solve_classes(classes: &Classes, meter: &mut Meter) -> Option<(Dual, Found)> {
-    let dual = dual::maximise(classes, None);
+/// Solves `classes` from their dual; `None` when nothing fits.
+pub fn solve_classes(classes: &Classes, dual: &Dual, meter: &mut Meter) -> Option<Found> {
     if dual.infeasible {
         return None;
     }
     let found = close(classes, &dual.prices, meter);
-    (found.items.is_some() || !found.complete).then_some((dual, found))
+    (found.items.is_some() || !found.complete).then_some(found)
 }
 
 fn close(classes: &Classes, prices: &[f64], meter: &mut Meter) -> Found {

@@ -167,6 +167,20 @@ impl Classes {
         }
     }
 
+    /// Whether a format for every unit fits all budgets.
+    pub fn fits(&self, choice: &[u32]) -> bool {
+        let m = self.constraints();
+        let mut left = self.budget.clone();
+        for class in 0..self.len() {
+            let unit = self.members[self.member_start[class] as usize] as usize;
+            let Some(item) = self.items_of(class).find(|&item| self.format[item] == choice[unit]) else {
+                return false;
+            };
+            left.iter_mut().zip(&self.cost[item * m..]).for_each(|(left, cost)| *left -= cost);
+        }
+        left.iter().all(|&left| left >= 0)
+    }
+
     fn collect_members(&mut self, input: &Input) -> Result<(), KnapsackError> {
         let Some(groups) = input.groups else {
             self.members = (0..input.units as u32).collect();

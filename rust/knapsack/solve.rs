@@ -1,5 +1,6 @@
 //! One call from raw tables to a certified answer: picks the solver and recomputes what it says.
 
+use super::dual;
 use super::input::{Constraint, Input, KnapsackError};
 use super::lexicographic::solve_in_order;
 use super::many::solve_classes;
@@ -43,7 +44,7 @@ pub fn solve(input: &Input, goal: Goal, limits: &Limits) -> Result<Outcome, Knap
     let mut outcome = if kept.len() == 1 {
         solve_one(input, classes, goal, limits)
     } else {
-        solve_many(input, &classes, limits)
+        solve_many(&Input { constraints: &kept, ..*input }, &classes, limits)
     }
     .ok_or(KnapsackError::Infeasible { smallest })?;
     let mut prices = vec![0.0; input.constraints.len()];
@@ -67,8 +68,15 @@ fn solve_one(input: &Input, classes: Classes, goal: Goal, limits: &Limits) -> Op
 
 fn solve_many(input: &Input, classes: &Classes, limits: &Limits) -> Option<Outcome> {
     let mut meter = Meter::new(limits);
-    let (dual, found) = solve_classes(classes, &mut meter)?;
+    let dual = dual::maximise(classes, None);
     let prices = dual.prices.iter().zip(&classes.step).map(|(price, step)| price / step).collect();
+    if let Some(outcome) = solve_priced(input, &dual.prices, limits) {
+        if classes.fits(&outcome.choice) {
+            return Some(Outcome { prices, ..outcome });
+        }
+        meter.spend(outcome.nodes);
+    }
+    let found = solve_classes(classes, &dual, &mut meter)?;
     let nodes = meter.nodes;
     let Some(items) = found.items else {
         let bound = dual.value + found.reached - 1e-12 * dual.value.abs();
@@ -88,6 +96,17 @@ fn solve_many(input: &Input, classes: &Classes, limits: &Limits) -> Option<Outco
     let bound = certified(input, classes, objective, found.distance);
     let status = if found.complete { Status::Optimal } else { Status::Feasible };
     Some(Outcome { status, choice, objective, bound, prices, nodes })
+}
+
+/// Solves for the only budget that has a price; where that fits the others too, no choice that fits loses less.
+fn solve_priced(input: &Input, prices: &[f64], limits: &Limits) -> Option<Outcome> {
+    let mut priced = (0..prices.len()).filter(|&k| prices[k] > 0.0);
+    let constraint = input.constraints[priced.next()?];
+    if priced.next().is_some() {
+        return None;
+    }
+    let classes = Classes::build(&Input { constraints: &[constraint], ..*input }).ok()?;
+    solve_one(input, classes, Goal::Sum, limits)
 }
 
 /// Sum of the losses of a choice.
