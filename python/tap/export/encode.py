@@ -20,6 +20,7 @@ from tap.quantize.fake import FakeInput
 from tap.quantize.model import _place
 from tap.stats.batches import unwrap
 from tap.stats.layers import matrix, unmatrix
+from tap.stats.memory import give_back
 from tap.stats.sites import Site, find_sites
 from tap.stats.units import Unit
 
@@ -82,6 +83,7 @@ def encoded(model: nn.Module, plan: Any) -> Iterator[Encoded]:
     sites = find_sites(unwrap(model))
     for unit in plan.units:
         yield encode(unit, sites)
+        give_back()
 
 
 def other_state(model: nn.Module) -> dict[str, Tensor]:
@@ -151,10 +153,12 @@ def _parts(format: Format, fake: Any, value: Tensor, original: Tensor, unit: Uni
         group, low, high = fake._shape
         scale, zero = fake.scale.detach().cpu().float(), fake.zero.detach().cpu().float()
         blocks = blocks_of(value, group).reshape(unit.out, -1, group)
-        codes = (blocks / scale.unsqueeze(2)).round_() + zero.unsqueeze(2)
-        off = (codes - zero.unsqueeze(2)) * scale.unsqueeze(2) - blocks
-        if bool((off.abs() > _CLOSE * scale.abs().unsqueeze(2) * high).any()):
+        codes = (blocks / scale.unsqueeze(2)).round_()
+        off = (codes * scale.unsqueeze(2)).sub_(blocks).abs_()
+        if bool((off > _CLOSE * scale.abs().unsqueeze(2) * high).any()):
             raise ExportError(f"the weight of unit '{unit.name}' is not on the grid of {format.name}")
+        del off
+        codes += zero.unsqueeze(2)
         whole = rows_of(codes.reshape(-1, group), unit.out, value.shape[1]).clamp_(low, high)
         return {"codes": whole.to(torch.int16), "scale": scale, "zero": zero, "group": group, "low": low,
                 "high": high, "whole": 1.0}  # fmt: skip

@@ -5,11 +5,15 @@ For rows w of a unit and second moments H = E[x x^T] of its input, the output er
 H + d I, the error (w_j - q_j) / U_jj of column j is spread over the later columns k by U_jk (GPTQ: Frantar,
 Ashkboos, Hoefler, Alistarh, ICLR 2023, section 3, after Optimal Brain Surgeon). The grid stays that of
 plain rounding. Convolutions are matrix products over patches, one H for each group of channels.
+
+H + d I = R R^T with R upper is the Cholesky factorization of the matrix turned by half a circle, and U is the
+inverse of R: no inverse of H is formed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +33,45 @@ LARGEST = 8192
 _PATCHES = 1 << 15
 """Input rows of each batch that enter H."""
 _BLOCK = 64
+"""Columns after which errors reach all later columns."""
+_INVERTED = 512
+"""Columns of a factor that are inverted at once."""
 
 
-def input_moments(model: nn.Module, layers: Layers, data: Batches, units: Sequence[int]) -> dict[int, Tensor]:
-    """Second moments [groups, columns, columns] of the inputs of units, by unit index, from one pass.
+class Compensation:
+    """Rounds weights whose inputs have second moments H [groups, columns, columns]; U is found once."""
+
+    def __init__(self, moments: Tensor) -> None:
+        self.moments = moments
+
+    def round(self, format: Format, unit: Unit, weight: Tensor) -> Tensor | None:
+        """The unit's stored weight on the format's grid; None where the format has no grid."""
+        find = getattr(format, "grid", None)
+        grid: Grid | None = None if find is None else find(matrix(weight.detach(), unit))
+        if grid is None:
+            return None
+        rows = matrix(weight.detach(), unit).reshape(unit.out, -1).float()
+        groups = len(self.moments)
+        split = rows.reshape(groups, unit.out // groups, -1)
+        back = _sweep(split, self._upper.to(rows.device), grid).reshape(unit.out, unit.inp, unit.pos)
+        return unmatrix(back, unit, weight.shape).to(weight.dtype).contiguous()
+
+    def error(self, before: Tensor, after: Tensor, unit: Unit) -> float:
+        """Mean squared error of the unit's outputs, summed over channels, when `after` replaces `before`."""
+        change = matrix(after.detach(), unit) - matrix(before.detach(), unit)
+        change = change.reshape(len(self.moments), unit.out // len(self.moments), -1).float()
+        return float(((change @ self.moments.to(change.device)) * change).sum())
+
+    @cached_property
+    def _upper(self) -> Tensor:
+        """U [G, C, C]."""
+        return torch.stack([_factor(one) for one in self.moments])
+
+
+def compensations(
+    model: nn.Module, layers: Layers, data: Batches, units: Sequence[int]
+) -> dict[int, Compensation]:
+    """From the second moments of the inputs of units, by unit index, seen in one pass.
 
     Units without a matrix product of one input (embeddings, packed experts, 3-D convolutions, rows longer
     than 8192) are left out.
@@ -50,7 +89,7 @@ def input_moments(model: nn.Module, layers: Layers, data: Batches, units: Sequen
     with observed([layers.sites[unit][0] for unit in places.values()], on_call), torch.no_grad():
         for batch in data:
             data.run(model, batch)
-    return {unit: total / counts[unit] for unit, total in sums.items()}
+    return {unit: Compensation(total / counts[unit]) for unit, total in sums.items()}
 
 
 def fits(layers: Layers, unit: int) -> bool:
@@ -83,30 +122,9 @@ def patches(module: nn.Module, x: Tensor, unit: Unit) -> Tensor:
     return rows[:, :: max(1, rows.shape[1] // _PATCHES)]
 
 
-def round_compensated(format: Format, unit: Unit, weight: Tensor, moments: Tensor) -> Tensor | None:
-    """The unit's stored weight on the format's grid with compensation; None where the format has no grid."""
-    find = getattr(format, "grid", None)
-    grid: Grid | None = None if find is None else find(matrix(weight.detach(), unit))
-    if grid is None:
-        return None
-    rows = matrix(weight.detach(), unit).reshape(unit.out, -1).float()
-    groups = len(moments)
-    split = rows.reshape(groups, unit.out // groups, -1)
-    back = _sweep(split, moments.to(rows.device), grid).reshape(unit.out, unit.inp, unit.pos)
-    return unmatrix(back, unit, weight.shape).to(weight.dtype).contiguous()
-
-
-def output_error(before: Tensor, after: Tensor, unit: Unit, moments: Tensor) -> float:
-    """Mean squared error of the unit's outputs, summed over channels, when `after` replaces `before`."""
-    change = matrix(after.detach(), unit) - matrix(before.detach(), unit)
-    change = change.reshape(len(moments), unit.out // len(moments), -1)
-    return float(((change.float() @ moments) * change).sum())
-
-
-def _sweep(rows: Tensor, moments: Tensor, grid: Grid) -> Tensor:
+def _sweep(rows: Tensor, upper: Tensor, grid: Grid) -> Tensor:
     """Round rows [G, R, C] column by column; errors reach later blocks once a block."""
     rows, groups = rows.clone(), len(rows)
-    upper = _factor(moments)
     size = rows.shape[2]
     rounded = torch.empty_like(rows)
     for start in range(0, size, _BLOCK):
@@ -125,17 +143,19 @@ def _sweep(rows: Tensor, moments: Tensor, grid: Grid) -> Tensor:
 
 
 def _factor(moments: Tensor) -> Tensor:
-    """Upper Cholesky factors [G, C, C] of the inverses of damped moments."""
-    diagonal = moments.diagonal(dim1=1, dim2=2)
-    damping = DAMPING * diagonal.mean(1, keepdim=True)
-    damping = torch.where(damping > 0, damping, torch.ones_like(damping))
-    damped = moments.double()
-    damped.diagonal(dim1=1, dim2=2).add_(damping)
-    # One name after the other, so that no more than two matrices in 64 bits are held.
-    damped = torch.linalg.cholesky(damped)
-    damped = torch.cholesky_inverse(damped)
-    upper: Tensor = torch.linalg.cholesky(damped, upper=True).to(moments.dtype)
-    return upper
+    """U [C, C] of damped moments [C, C]; one matrix in 64 bits is held, and worked on in place."""
+    turned = moments.flip(0, 1).double().mT
+    diagonal = turned.diagonal()
+    damping = DAMPING * diagonal.mean()
+    diagonal.add_(damping if damping > 0 else 1.0)
+    torch.linalg.cholesky(turned, out=turned)
+    size = len(turned)
+    for start in range(0, size, _INVERTED):
+        # The inverse of columns from `start` on needs the factor of these columns alone.
+        stop = min(start + _INVERTED, size)
+        unit = torch.eye(size - start, stop - start, dtype=turned.dtype, device=turned.device)
+        turned[start:, start:stop] = torch.linalg.solve_triangular(turned[start:, start:], unit, upper=False)
+    return turned.to(moments.dtype).flip(0, 1)
 
 
 def _mode(module: nn.Module) -> str:

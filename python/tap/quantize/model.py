@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 from tap.errors import DataError, ModelError, PlanError
 from tap.formats import Format, parse
-from tap.quantize.compensate import input_moments
+from tap.quantize.compensate import compensations
 from tap.quantize.fake import FakeInput, FakeWeight
 from tap.quantize.inputs import InputRanges
 from tap.quantize.lifts import BatchNorms
@@ -209,13 +209,13 @@ def _put_in(
     if ranges is not None and any(format.act_bits < 16 for format in chosen):
         ranges.calibrate()
     units = range(len(layers.units))
-    moments = input_moments(model, layers, data, units) if data is not None and compensate else {}
+    moving = compensations(model, layers, data, units) if data is not None and compensate else {}
     for index, (unit, sites, format) in enumerate(zip(layers.units, layers.sites, chosen, strict=True)):
         weight = sites[0].weight
         fake = FakeWeight(format, unit, weight)
         undo.weights.append((weight, weight.data))
-        if index in moments:
-            weight.data = round_unit(format, unit, weight.data, moments[index])
+        if index in moving:
+            weight.data = round_unit(format, unit, weight.data, moving.pop(index))
         else:
             weight.data = weight.data.clone()
         for site in sites:

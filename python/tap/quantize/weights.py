@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tap.errors import FormatError
 from tap.formats import Format
-from tap.quantize.compensate import output_error, round_compensated
+from tap.quantize.compensate import Compensation
 from tap.stats.layers import matrix, unmatrix, weight_of
 from tap.stats.units import Unit
 
@@ -24,13 +24,13 @@ def quantize_unit(format: Format, unit: Unit, weight: Tensor) -> Tensor:
     return unmatrix(back, unit, weight.shape).contiguous()
 
 
-def round_unit(format: Format, unit: Unit, weight: Tensor, moments: Tensor | None) -> Tensor:
+def round_unit(format: Format, unit: Unit, weight: Tensor, compensation: Compensation | None) -> Tensor:
     """The weight with error compensation where that lowers the output error, else `quantize_unit`."""
     nearest = quantize_unit(format, unit, weight)
-    found = None if moments is None else round_compensated(format, unit, weight, moments)
-    if found is None or moments is None:
+    found = None if compensation is None else compensation.round(format, unit, weight)
+    if found is None or compensation is None:
         return nearest
-    better = output_error(weight, found, unit, moments) < output_error(weight, nearest, unit, moments)
+    better = compensation.error(weight, found, unit) < compensation.error(weight, nearest, unit)
     return found if better else nearest
 
 
@@ -56,13 +56,13 @@ class QuantizedWeights:
         model: nn.Module,
         units: Sequence[Unit],
         formats: Sequence[Format],
-        moments: Mapping[int, Tensor] | None = None,
+        compensations: Mapping[int, Compensation] | None = None,
     ) -> None:
         """Nothing is quantized until it is needed.
 
-        `moments` (of `input_moments`) asks for error-compensated rounding of the units it holds.
+        `compensations` (by unit index) ask for error-compensated rounding of the units it holds.
         """
-        self._moments = dict(moments or {})
+        self._compensations = dict(compensations or {})
         self.units, self.formats = tuple(units), tuple(formats)
         self.parameters = [weight_of(model, unit) for unit in units]
         self._originals = [parameter.data for parameter in self.parameters]
@@ -73,7 +73,7 @@ class QuantizedWeights:
         key = (unit, format)
         if key not in self._kept:
             self._kept[key] = round_unit(
-                self.formats[format], self.units[unit], self._originals[unit], self._moments.get(unit)
+                self.formats[format], self.units[unit], self._originals[unit], self._compensations.get(unit)
             )
         return self._kept[key]
 

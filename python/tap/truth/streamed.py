@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from tap.errors import DataError, ModelError
 from tap.formats import Format
-from tap.quantize.compensate import fits, moments_of
+from tap.quantize.compensate import Compensation, fits, moments_of
 from tap.quantize.fake import FakeWeight
 from tap.quantize.model import put_formats
 from tap.quantize.weights import round_unit
@@ -148,14 +148,14 @@ class _Sweep:
         self, stage: _Stage, following: _Stage | None, judge: Judge, losses: list[list[Losses]]
     ) -> None:
         """Take every variant through one stage, to the next one or to the logits."""
-        moments = self._moments(stage, following)
-        compensated = set(moments)
+        moving = self._compensations(stage, following)
+        compensated = set(moving)
         if following is not None:
             self._advance(0, following)
         rounded: dict[tuple[int, int], Tensor] = {}
         for site in stage.sites:
             unit = self._unit[id(site.module)]
-            found = moments.pop(unit, None)
+            found = moving.pop(unit, None)
             for index in sorted({int(row[unit]) for row in self._choices}):
                 form, layer = self._formats[index], self._layers.units[unit]
                 rounded[unit, index] = round_unit(form, layer, site.weight.data, found)
@@ -201,8 +201,8 @@ class _Sweep:
                     raise ModelError("the loss of a plan is not finite", hint="leave out the coarsest format")
                 losses[variant - 1].append(found)
 
-    def _moments(self, stage: _Stage, following: _Stage | None) -> dict[int, Tensor]:
-        """Second moments of the inputs of a stage, seen while the calibration runs on to the next one."""
+    def _compensations(self, stage: _Stage, following: _Stage | None) -> dict[int, Compensation]:
+        """From moments of the inputs of a stage, seen while the calibration runs on to the next one."""
         totals: dict[int, Tensor] = {}
         counts: dict[int, int] = {}
 
@@ -216,7 +216,7 @@ class _Sweep:
         seen = [site for site in stage.sites if grids and fits(self._layers, self._unit[id(site.module)])]
         with observed(seen, on_call):
             self._advance_calibration(following)
-        return {unit: total.div_(counts[unit]) for unit, total in totals.items()}
+        return {unit: Compensation(total.div_(counts[unit])) for unit, total in totals.items()}
 
     def _advance(self, variant: int, following: _Stage) -> None:
         for index, batch in enumerate(self._judged):

@@ -16,7 +16,7 @@ from tap.configurations import Configurations
 from tap.costs import Budget
 from tap.errors import BudgetError, ModelError, TableError
 from tap.formats import Format, parse_all
-from tap.quantize.compensate import input_moments
+from tap.quantize.compensate import compensations
 from tap.quantize.inputs import InputRanges
 from tap.quantize.lifts import BatchNorms
 from tap.quantize.weights import QuantizedWeights
@@ -172,8 +172,8 @@ class ConfigurationMeter:
         self._weights = QuantizedWeights(task.model, units, task.formats)
         self._lifted = self._weights
         if task.calibration is not None:
-            moments = input_moments(task.model, task.layers, task.calibration, range(len(units)))
-            self._lifted = QuantizedWeights(task.model, units, task.formats, moments)
+            found = compensations(task.model, task.layers, task.calibration, range(len(units)))
+            self._lifted = QuantizedWeights(task.model, units, task.formats, found)
         self._ranges = InputRanges(task.model, task.layers, task.calibration or task.data)
         if any(format.act_bits < 16 for format in task.formats):
             self._ranges.calibrate()
