@@ -75,7 +75,13 @@ def test_a_small_model_writes_programs(server: str, form: str, tmp_path: Path) -
     world = net(1)
     llm = f"openai:smollm2@{server}"
     found = start.search(
-        world.table, world.target, llm=llm, settings=settings, references={}, store=tmp_path / "run.db"
+        world.table,
+        world.target,
+        llm=llm,
+        settings=settings,
+        references={},
+        store=tmp_path / "run.db",
+        timeout=1800.0,
     )
     with Store(tmp_path / "run.db") as store:
         candidates = store.candidates()

@@ -16,6 +16,7 @@ from servers import misbehaving as bad
 from tap.errors import LLMError
 from tap.search.keys import Key, read_key
 from tap.search.llm import Endpoint, HttpLLM, retry_after
+from tap.search.llms import connect
 from tap.search.recording import Mock, read_recording, write_recording
 from tap.search.wire import Reply, Request, chat_body, messages_body, read_chat, read_messages
 
@@ -311,3 +312,12 @@ def test_mock_answers_in_turn() -> None:
     assert [ask(mock).text, ask(mock).text] == ["a", "b"]
     with pytest.raises(LLMError, match="no more replies"):
         ask(mock)
+
+
+def test_a_timeout_holds_for_silence_and_for_the_whole_request() -> None:
+    (llm,) = connect("openai:m@http://host/v1", timeout=7.0)
+    assert isinstance(llm, HttpLLM)
+    assert (llm.endpoint.read_seconds, llm.endpoint.total_seconds) == (7.0, 7.0)
+    for wrong in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(LLMError, match="timeout"):
+            connect("openai:m@http://host/v1", timeout=wrong)

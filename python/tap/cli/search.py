@@ -82,7 +82,8 @@ def search(
         typer.Option(
             "--structured",
             metavar="FORM",
-            help="How the endpoint is held to the form: text, json_object, json_schema, vllm, gbnf, lark.",
+            help="How the endpoint is held to the form: text, json_object, json_schema, vllm, gbnf, "
+            "gbnf-typed, lark.",
         ),
     ] = None,
     max_calls: Annotated[
@@ -105,6 +106,9 @@ def search(
     ] = None,
     key_file: Annotated[
         Path | None, typer.Option("--key-file", metavar="FILE", help="File that holds the API key.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="S", help="Longest time of one request (300).")
     ] = None,
     seed: o.Seed = 0,
     as_json: o.Json = False,
@@ -160,6 +164,7 @@ def search(
             resume=resume is not None,
             key_env=key_env,
             key_file=key_file,
+            timeout=timeout,
             progress=not quiet,
         )
     except KeyboardInterrupt:

@@ -61,8 +61,8 @@ class Endpoint:
     retries: int = 4
     """Requests sent again after the first one failed in a way that may pass."""
     connect_seconds: float = 10.0
-    read_seconds: float = 120.0
-    """Longest silence within a reply."""
+    read_seconds: float = 300.0
+    """Longest silence; a reply that is not streamed is silent until it is whole."""
     total_seconds: float = 300.0
     """Longest time of one request; a slow drip ends here."""
     longest_wait: float = 120.0

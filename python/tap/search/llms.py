@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tap.errors import LLMError
@@ -21,25 +22,30 @@ def connect(
     key_env: str | None = None,
     key_file: str | Path | None = None,
     concurrency: int = 4,
+    timeout: float | None = None,
 ) -> list[LLM]:
     """The models to ask, in order; an empty list for `none`.
 
     The key comes from `key_file`, else from the environment variable `key_env`, which is OPENAI_API_KEY or
-    ANTHROPIC_API_KEY at these companies' own addresses and nothing elsewhere. Two models of one name are an
-    `LLMError`.
+    ANTHROPIC_API_KEY at these companies' own addresses and nothing elsewhere. One request may take `timeout`
+    seconds (300). Two models of one name are an `LLMError`.
 
     >>> connect("none")
     []
     """
     if llm is None:
         return []
+    if timeout is not None and not 0 < timeout < float("inf"):
+        raise LLMError(f"a timeout of {timeout} s", hint="give a number above 0")
     given = [llm] if isinstance(llm, str) or hasattr(llm, "ask") else list(llm)
     models: list[LLM] = []
     for one in given:
         if one == "none":
             continue
         if isinstance(one, str):
-            models += _from_text(one, key_env=key_env, key_file=key_file, concurrency=concurrency)
+            models += _from_text(
+                one, key_env=key_env, key_file=key_file, concurrency=concurrency, timeout=timeout
+            )
         else:
             models.append(one)  # type: ignore[arg-type]
     names = [model.name for model in models]
@@ -49,7 +55,7 @@ def connect(
 
 
 def _from_text(
-    text: str, *, key_env: str | None, key_file: str | Path | None, concurrency: int
+    text: str, *, key_env: str | None, key_file: str | Path | None, concurrency: int, timeout: float | None
 ) -> Sequence[LLM]:
     kind, _, rest = text.partition(":")
     if kind == "replay" and rest:
@@ -68,4 +74,6 @@ def _from_text(
         key=read_key(env=None if key_file is not None else env, file=key_file),
         concurrency=concurrency,
     )
+    if timeout is not None:
+        endpoint = replace(endpoint, read_seconds=timeout, total_seconds=timeout)
     return [HttpLLM(endpoint)]

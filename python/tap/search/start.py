@@ -53,6 +53,7 @@ def search(
     resume: bool = False,
     key_env: str | None = None,
     key_file: str | Path | None = None,
+    timeout: float | None = None,
     keep: int = 5,
     progress: bool = False,
     live: View | None = None,
@@ -63,7 +64,7 @@ def search(
 
     Args:
         tables, targets: one or a list; each target is a `Sensitivity` or a `Configurations`.
-        llm: see `tap.search.llms.connect`; `none` runs the local search alone.
+        llm, key_env, key_file, timeout: see `tap.search.llms.connect`; `none` runs the local search alone.
         store: the SQLite file of the run; without one the run leaves nothing behind.
         seed, budget: take the place of those in `settings`.
         held_out: (name, table, target) of networks that are scored once, at the end.
@@ -93,7 +94,7 @@ def search(
     if given.fitness == "regret":
         check_choices(nets)
     chosen = replace(given, seed=seed, budget=budget if budget is not None else given.budget)
-    llms = connect(llm, key_env=key_env, key_file=key_file)
+    llms = connect(llm, key_env=key_env, key_file=key_file, timeout=timeout)
     named = _references() if references is None else dict(references)
     shown = live if live is not None else view(progress)
     with _opened(store) as opened:
