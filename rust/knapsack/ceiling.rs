@@ -5,7 +5,8 @@
 //! is paid; and a state that a stair beats leads nowhere. Both are tabulated in buckets of equal width, caps
 //! in wide ones and stairs in narrow ones, rounded towards keeping too much.
 
-use super::interval::{Span, State};
+use super::interval::Span;
+use super::stairs::State;
 
 /// What the classes that have not entered yet can do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Ceiling {
     corner: Vec<f64>,
     /// Largest excess of a state in each wide bucket.
     cap: Vec<f64>,
+    /// Price of what lies below each narrow bucket of a wide one.
+    ramp: Vec<f64>,
     /// At the ends of the interval, before what lies outside is paid: below the cheaper, above the dearer.
     ends: [f64; 2],
     rest: Rest,
@@ -40,6 +43,10 @@ pub struct Ceiling {
 
 const WIDE: i64 = 64;
 const NARROW: i64 = 4096;
+/// Buckets that are filled at once.
+const STEP: usize = 8;
+/// Maxima that are taken at once.
+const LANES: usize = 4;
 
 impl Ceiling {
     /// Begins an interval with points known to exist, by rising cost and falling loss; returns the largest
@@ -75,58 +82,73 @@ impl Ceiling {
         }
         self.rest = *rest;
         self.spread();
-        let width = self.price * (1i64 << self.narrow) as f64;
-        for (at, chunk) in self.limit.chunks_mut(1 << (self.wide - self.narrow)).enumerate() {
-            let mut cap = self.cap[at] - self.price * ((at as i64) << self.wide) as f64;
-            for limit in chunk {
+        for (at, chunk) in self.limit.chunks_mut(self.ramp.len()).enumerate() {
+            let cap = self.cap[at] - self.price * ((at as i64) << self.wide) as f64;
+            for (limit, ramp) in chunk.iter_mut().zip(&self.ramp) {
+                let cap = cap - ramp;
                 *limit = if *limit < cap { *limit } else { cap };
-                cap -= width;
             }
         }
         most
     }
 
     /// Caps on the loss between the ends, each for 2^shift of cost, and that shift.
+    #[inline]
     pub fn inside(&self) -> (&[f64], u32) {
         (&self.limit, self.narrow)
     }
 
-    /// Whether a state outside the ends may lead to a point between them.
+    /// Cap on the loss of a state outside the ends that may lead to a point between them.
     #[inline]
-    pub fn admits(&self, cost: i64, loss: f64) -> bool {
-        let excess = loss + self.price * cost as f64;
+    pub fn outside(&self, cost: i64) -> f64 {
         let side = usize::from(cost >= 0);
         let out = if cost < 0 { -cost } else { cost - self.span };
-        out <= self.rest.reach[side] && excess < self.ends[side] - self.rest.rates[side] * out as f64
+        if out > self.rest.reach[side] {
+            return f64::NEG_INFINITY;
+        }
+        self.ends[side] - self.rest.rates[side] * out as f64 - self.price * cost as f64
     }
 
     /// Tabulates the staircase: the loss of the last stair that costs no more than each narrow bucket.
     fn lay(&mut self, stairs: &[State]) {
-        let n = (self.span >> self.narrow) as usize + 1;
-        let round = (1i64 << self.narrow) - 1;
-        self.limit.clear();
-        self.limit.resize(n, 0.0);
-        let (mut from, mut loss) = (0, f64::INFINITY);
-        for stair in stairs {
-            let to = ((stair.cost.clamp(0, self.span) + round) >> self.narrow) as usize;
-            self.limit[from..to.min(n)].iter_mut().for_each(|limit| *limit = loss);
-            (from, loss) = (to.min(n), stair.loss);
+        let (n, round) = ((self.span >> self.narrow) as usize + 1, (1i64 << self.narrow) - 1);
+        let bucket = |stair: &State| ((stair.cost.max(0) + round) >> self.narrow) as usize;
+        self.limit.resize(n + STEP, 0.0);
+        let mut from = stairs.first().map_or(n, bucket).min(n);
+        self.limit[..from].fill(f64::INFINITY);
+        for (at, &State { loss, .. }) in stairs.iter().enumerate() {
+            let to = stairs.get(at + 1).map_or(n, bucket).min(n);
+            // A few buckets at once; what is too much the next stair overwrites.
+            self.limit[from..from + STEP].fill(loss);
+            if to > from + STEP {
+                self.limit[from + STEP..to].fill(loss);
+            }
+            from = to;
+            if from == n {
+                break;
+            }
         }
-        self.limit[from..].iter_mut().for_each(|limit| *limit = loss);
+        self.limit.truncate(n);
+        let width = self.price * (1i64 << self.narrow) as f64;
+        self.ramp.clear();
+        self.ramp.extend((0..1 << (self.wide - self.narrow)).map(|at| f64::from(at) * width));
     }
 
     /// Largest excess of a point below the staircase in each wide bucket.
     fn bound(&mut self) {
         let width = self.price * (1i64 << self.narrow) as f64;
         self.corner.clear();
-        for (at, chunk) in self.limit.chunks(1 << (self.wide - self.narrow)).enumerate() {
-            let mut end = self.price * ((at as i64) << self.wide) as f64;
-            let mut most = f64::NEG_INFINITY;
-            for &loss in chunk {
-                end += width;
-                let excess = loss + end;
-                most = if excess > most { excess } else { most };
+        for (at, chunk) in self.limit.chunks(self.ramp.len()).enumerate() {
+            let start = self.price * ((at as i64) << self.wide) as f64;
+            // Several maxima, since each waits for the one before.
+            let mut most = [f64::NEG_INFINITY; LANES];
+            for (losses, ramps) in chunk.chunks(LANES).zip(self.ramp.chunks(LANES)) {
+                for ((most, loss), ramp) in most.iter_mut().zip(losses).zip(ramps) {
+                    let excess = loss + ramp;
+                    *most = if excess > *most { excess } else { *most };
+                }
             }
+            let most = most.iter().copied().fold(f64::NEG_INFINITY, f64::max) + (start + width);
             let last = chunk.first().map_or(most, |loss| loss + self.price * self.span as f64);
             self.corner.push(most.min(last));
         }

@@ -5,11 +5,15 @@
 //! somebody asks for it.
 
 use super::input::{Constraint, Input, KnapsackError};
-use super::interval::{Interval, Span, Traces};
+use super::interval::{Interval, Span};
 use super::outcome::{Limits, Meter};
 use super::problem::Classes;
 use super::reduce::{Edge, Reduced};
+use super::stairs::Traces;
 use super::totals::Totals;
+
+/// Points for each unit for which there is room from the start.
+const ROOM: usize = 4096;
 
 /// Pareto points by rising cost and falling loss.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +65,9 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
     let mut meter = Meter::new(limits);
     let mut interval = Interval::default();
     let (mut taken, mut straight) = (0, Vec::new());
+    // As much as CNN-like tables need: room that is not touched costs nothing, moving points to more does.
+    frontier.reserve((ROOM * input.units).min(1 << 20));
+    interval.traces.reserve((2 * ROOM * input.units).min(1 << 21));
     while let Some(edges) = steepest(&reduced.edges[taken..]) {
         let span = Span {
             edges,
@@ -73,10 +80,8 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
         }
         frontier.spans.push((frontier.cost.len(), taken));
         let near = 1e-9 * span.price * span.cost as f64;
-        for point in interval.points(&span) {
-            if frontier.add(point.trace, totals.with(point.cost, point.loss))
-                && point.loss + span.price * (point.cost as f64) < near
-            {
+        for (cost, loss, trace) in interval.points(&span) {
+            if frontier.add(trace, totals.with(cost, loss)) && loss + span.price * (cost as f64) < near {
                 straight.push(frontier.cost.len() - 1);
             }
         }
@@ -101,6 +106,13 @@ fn steepest(edges: &[Edge]) -> Option<&[Edge]> {
 }
 
 impl Frontier {
+    /// Makes room for so many points.
+    fn reserve(&mut self, points: usize) {
+        self.cost.reserve(points);
+        self.loss.reserve(points);
+        self.trace.reserve(points);
+    }
+
     /// Adds a point, unless it loses no less than the one before.
     fn add(&mut self, trace: u32, (cost, loss): (f64, f64)) -> bool {
         let is_less = self.loss.last().is_none_or(|&least| loss < least);

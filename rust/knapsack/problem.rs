@@ -153,8 +153,11 @@ impl Classes {
 
     /// Cost `k`, in the units of the input, of a choice that lies `steps` grid steps above the cheapest items.
     pub fn total_of(&self, k: usize, steps: i64) -> f64 {
-        let total = self.floor[k] + i128::from(steps) * i128::from(self.divisor[k]);
-        let total = i64::try_from(total).map_or_else(|_| total as f64, |total| total as f64);
+        // Nearly always small enough for the faster sum, which is the same.
+        let small = i64::try_from(self.floor[k]).ok();
+        let small = small.and_then(|floor| steps.checked_mul(self.divisor[k])?.checked_add(floor));
+        let wide = || (self.floor[k] + i128::from(steps) * i128::from(self.divisor[k])) as f64;
+        let total = small.map_or_else(wide, |total| total as f64);
         self.real[k].map_or(total, |scale| total / scale)
     }
 
