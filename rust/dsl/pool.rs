@@ -110,7 +110,7 @@ impl Pool {
         let inner = self.get(operand)?;
         let (axes, reduce) = check::result(op, Axes::NONE, inner.axes, inner.axes)?;
         let instruction = Instruction { op, axes, reduce, args: [operand, 0, 0], number: 0.0 };
-        Some(if is_plain(inner) { self.emit(instruction) } else { self.simplify(instruction) })
+        Some(if is_plain(inner) { self.emit_one(instruction) } else { self.simplify(instruction) })
     }
 
     /// `apply` for an elementwise operator of two operands, short where nothing is rewritten.
@@ -119,34 +119,45 @@ impl Pool {
         let (axes, plain) = (a.axes.union(b.axes), is_plain(a) && is_plain(b) && left != right);
         let (reduce, args) = (Axes::NONE, [left, right, 0]);
         let instruction = Instruction { op, axes, reduce, args, number: 0.0 };
-        Some(if plain { self.emit(instruction) } else { self.simplify(instruction) })
+        Some(if plain { self.emit_two(instruction) } else { self.simplify(instruction) })
     }
 
     /// The value of an instruction, its operands put in the canonical order.
     #[inline(always)]
-    pub fn emit(&mut self, mut instruction: Instruction) -> u32 {
-        let Instruction { op, args: [a, b, c], .. } = instruction;
-        let (salt, left) = (SALTS[op as usize], self.hash(a));
-        let hash = match op.operands() {
-            1 => {
-                let number = instruction.number.to_bits() ^ u64::from(instruction.reduce.bits());
-                hash::single(salt, left, number)
-            }
-            2 => {
-                let right = self.hash(b);
-                if op.commutes() && right < left {
-                    instruction.args = [b, a, 0];
-                    hash::pair(salt, right, left)
-                } else {
-                    hash::pair(salt, left, right)
-                }
-            }
+    pub fn emit(&mut self, instruction: Instruction) -> u32 {
+        match instruction.op.operands() {
+            1 => self.emit_one(instruction),
+            2 => self.emit_two(instruction),
             _ => {
-                let (middle, right) = (self.hash(b), self.hash(c));
-                hash::pair(hash::pair(salt, left, middle), left, right)
+                let Instruction { op, args: [a, b, c], .. } = instruction;
+                let (left, middle, right) = (self.hash(a), self.hash(b), self.hash(c));
+                let hash = hash::pair(hash::pair(SALTS[op as usize], left, middle), left, right);
+                self.intern(instruction, hash)
             }
-        };
-        self.intern(instruction, hash)
+        }
+    }
+
+    /// `emit` for one operand.
+    #[inline(always)]
+    fn emit_one(&mut self, instruction: Instruction) -> u32 {
+        let Instruction { op, args, reduce, number, .. } = instruction;
+        let number = number.to_bits() ^ u64::from(reduce.bits());
+        self.intern(instruction, hash::single(SALTS[op as usize], self.hash(args[0]), number))
+    }
+
+    /// `emit` for two operands. Which goes first is as good as random, so that it is found without a branch.
+    #[inline(always)]
+    fn emit_two(&mut self, mut instruction: Instruction) -> u32 {
+        let Instruction { op, args: [a, b, _], .. } = instruction;
+        let (left, right) = (self.hash(a), self.hash(b));
+        let swaps = op.commutes() & (right.value() < left.value());
+        let mask = u64::from(swaps).wrapping_neg();
+        let (high, low) = ((left.high ^ right.high) & mask, (left.low ^ right.low) & mask);
+        let first = Hash { high: left.high ^ high, low: left.low ^ low };
+        let second = Hash { high: right.high ^ high, low: right.low ^ low };
+        let both = (a ^ b) & mask as u32;
+        instruction.args = [a ^ both, b ^ both, 0];
+        self.intern(instruction, hash::pair(SALTS[op as usize], first, second))
     }
 
     /// The id of an equal value, or a new one; `hash` is the structural hash of either.
@@ -199,11 +210,11 @@ fn is_plain(value: &Instruction) -> bool {
     !matches!(value.op, Op::Const | Op::Neg)
 }
 
-/// Equality of values, numbers by their bits.
+/// Equality of values, numbers by their bits; without a branch for each part.
 #[inline(always)]
 fn equal(left: &Instruction, right: &Instruction) -> bool {
-    left.args == right.args
-        && left.op == right.op
-        && left.reduce == right.reduce
-        && left.number.to_bits() == right.number.to_bits()
+    (left.args == right.args)
+        & (left.op == right.op)
+        & (left.reduce == right.reduce)
+        & (left.number.to_bits() == right.number.to_bits())
 }

@@ -68,7 +68,11 @@ impl Order {
             if run.len() == 1 {
                 self.ends.push(end as u32);
             } else if let Some(places) = self.index.get_mut(start..end) {
-                places.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
+                // Often all are equal, and then their order is found below.
+                let first = places.first().map_or(f64::NAN, |&place| value(place));
+                if places.iter().any(|&place| value(place) != first) {
+                    places.sort_unstable_by(|&a, &b| value(a).total_cmp(&value(b)).then(a.cmp(&b)));
+                }
                 // -0.0 and 0.0 are equal numbers, so their positions must be put in order again.
                 for group in places.chunk_by_mut(|&a, &b| value(a) == value(b)) {
                     group.sort_unstable();

@@ -166,6 +166,9 @@ impl<'a> Columns<'a> {
     #[inline(always)]
     fn has_nan(&self, column: &[f64]) -> bool {
         let row_has = |row: &[f64]| row.iter().take(self.units).fold(false, |nan, v| nan | v.is_nan());
+        if column.len() == self.stride {
+            return row_has(column);
+        }
         column.chunks_exact(self.stride).any(row_has)
     }
 
@@ -190,11 +193,12 @@ impl<'a> Columns<'a> {
         // Where some operand lacks the formats that another has, each format goes by itself.
         let used = operands.iter().take(op.operands());
         let fits = self.formats == 1 || used.fold(true, |fits, operand| fits & (operand.len() == out.len()));
-        let rows = if fits { out.len() } else { self.stride };
-        for (format, out) in out.chunks_exact_mut(rows.max(1)).enumerate() {
-            let operands =
-                if fits { operands } else { operands.map(|operand| self.of_format(operand, format)) };
-            kernels::elementwise_by(simd, op, operands.map(Operand::Slice), out);
+        if fits {
+            return kernels::elementwise_by(simd, op, operands.map(Operand::Slice), out);
+        }
+        for (format, out) in out.chunks_exact_mut(self.stride.max(1)).enumerate() {
+            let operands = operands.map(|operand| Operand::Slice(self.of_format(operand, format)));
+            kernels::elementwise_by(simd, op, operands, out);
         }
     }
 
