@@ -73,6 +73,11 @@ class Grid:
         codes = (values / scale).round_().add_(zero).clamp_(self.low, self.high)
         return codes.sub_(zero).mul_(scale)
 
+    def nearest(self, rows: Tensor) -> Tensor:
+        """The nearest grid value of each of `rows` [out, columns], group by group."""
+        flat = Grid(self.scale.reshape(-1, 1), self.zero.reshape(-1, 1), self.group, self.low, self.high)
+        return rows_of(flat.snap(blocks_of(rows, self.group)), *rows.shape)
+
 
 def as_rows(weight: Tensor) -> Tensor:
     """The weight as float rows [out, columns]; a weight that is not finite is a `FormatError`."""

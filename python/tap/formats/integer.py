@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tap.formats.base import Grid, as_rows, blocks_of, chunk_rows, group_size, rows_of
+from tap.formats.base import Grid, as_rows, blocks_of, chunk_rows, group_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,10 +100,7 @@ class IntFormat:
     def quantize(self, weight: Tensor) -> Tensor:
         """The weight [out, ...] on its grid; same shape and dtype."""
         rows = as_rows(weight)
-        grid = self.grid(weight)
-        blocks = blocks_of(rows, grid.group)
-        flat = Grid(grid.scale.reshape(-1, 1), grid.zero.reshape(-1, 1), grid.group, grid.low, grid.high)
-        return rows_of(flat.snap(blocks), *rows.shape).reshape(weight.shape).to(weight.dtype)
+        return self.grid(weight).nearest(rows).reshape(weight.shape).to(weight.dtype)
 
     def grid(self, weight: Tensor) -> Grid:
         """The grid that `quantize` rounds to, for rounding that looks beyond the nearest value."""

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tap.formats import Format, Grid
+from tap.formats import Grid
 from tap.stats.batches import Batches
 from tap.stats.layers import Layers, matrix, unmatrix
 from tap.stats.observe import observed
@@ -34,38 +34,46 @@ _PATCHES = 1 << 15
 """Input rows of each batch that enter H."""
 _BLOCK = 64
 """Columns after which errors reach all later columns."""
-_INVERTED = 512
-"""Columns of a factor that are inverted at once."""
+_STRIP = 256
+"""Rows that are worked on at once."""
 
 
 class Compensation:
     """Rounds weights whose inputs have second moments H [groups, columns, columns]; U is found once."""
 
     def __init__(self, moments: Tensor) -> None:
-        self.moments = moments
+        """The moments are given up: U takes their place when it is first needed."""
+        self._moments: Tensor | None = moments
 
-    def round(self, format: Format, unit: Unit, weight: Tensor) -> Tensor | None:
-        """The unit's stored weight on the format's grid; None where the format has no grid."""
-        find = getattr(format, "grid", None)
-        grid: Grid | None = None if find is None else find(matrix(weight.detach(), unit))
-        if grid is None:
-            return None
+    def round(self, grid: Grid, unit: Unit, weight: Tensor) -> Tensor:
+        """The unit's stored weight on a grid of its format."""
         rows = matrix(weight.detach(), unit).reshape(unit.out, -1).float()
-        groups = len(self.moments)
+        groups = len(self.upper)
         split = rows.reshape(groups, unit.out // groups, -1)
-        back = _sweep(split, self._upper.to(rows.device), grid).reshape(unit.out, unit.inp, unit.pos)
+        back = _sweep(split, self.upper.to(rows.device), grid).reshape(unit.out, unit.inp, unit.pos)
         return unmatrix(back, unit, weight.shape).to(weight.dtype).contiguous()
 
     def error(self, before: Tensor, after: Tensor, unit: Unit) -> float:
-        """Mean squared error of the unit's outputs, summed over channels, when `after` replaces `before`."""
-        change = matrix(after.detach(), unit) - matrix(before.detach(), unit)
-        change = change.reshape(len(self.moments), unit.out // len(self.moments), -1).float()
-        return float(((change @ self.moments.to(change.device)) * change).sum())
+        """(w - q) (H + d I) (w - q)^T, summed over rows, when `after` replaces `before`."""
+        total, size = 0.0, unit.out // len(self.upper)
+        old, new = matrix(before.detach(), unit).flatten(1), matrix(after.detach(), unit).flatten(1)
+        for group, upper in enumerate(self.upper.to(old.device)):
+            for rows, _ in _strips(size):
+                part = slice(group * size + rows.start, group * size + rows.stop)
+                change = (new[part] - old[part]).float()
+                total += float(
+                    torch.linalg.solve_triangular(upper, change, upper=True, left=False).square().sum()
+                )
+        return total
 
     @cached_property
-    def _upper(self) -> Tensor:
+    def upper(self) -> Tensor:
         """U [G, C, C]."""
-        return torch.stack([_factor(one) for one in self.moments])
+        assert self._moments is not None
+        upper, self._moments = self._moments, None
+        for one in upper:
+            _factor(one)
+        return upper
 
 
 def compensations(
@@ -142,20 +150,38 @@ def _sweep(rows: Tensor, upper: Tensor, grid: Grid) -> Tensor:
     return rounded
 
 
-def _factor(moments: Tensor) -> Tensor:
-    """U [C, C] of damped moments [C, C]; one matrix in 64 bits is held, and worked on in place."""
-    turned = moments.flip(0, 1).double().mT
+def _factor(moments: Tensor) -> None:
+    """Replace moments [C, C] by U [C, C]; beside them one matrix of 64 bits is held."""
+    size = len(moments)
+    turned = torch.empty(size, size, dtype=torch.float64, device=moments.device).mT
+    for rows, mirrored in _strips(size):
+        turned[mirrored] = moments[rows].flip(0, 1)
     diagonal = turned.diagonal()
     damping = DAMPING * diagonal.mean()
     diagonal.add_(damping if damping > 0 else 1.0)
     torch.linalg.cholesky(turned, out=turned)
-    size = len(turned)
-    for start in range(0, size, _INVERTED):
-        # The inverse of columns from `start` on needs the factor of these columns alone.
-        stop = min(start + _INVERTED, size)
-        unit = torch.eye(size - start, stop - start, dtype=turned.dtype, device=turned.device)
-        turned[start:, start:stop] = torch.linalg.solve_triangular(turned[start:, start:], unit, upper=False)
-    return turned.to(moments.dtype).flip(0, 1)
+    _invert(turned)
+    for rows, mirrored in _strips(size):
+        moments[mirrored] = turned[rows].flip(0, 1)
+
+
+def _invert(lower: Tensor) -> None:
+    """Replace a lower triangular matrix by its inverse, from the last columns to the first.
+
+    [[A, 0], [B, C]] has the inverse [[A^-1, 0], [-C^-1 B A^-1, C^-1]].
+    """
+    for columns, _ in reversed(_strips(len(lower))):
+        block = lower[columns, columns]
+        one = torch.eye(len(block), dtype=lower.dtype, device=lower.device)
+        block.copy_(torch.linalg.solve_triangular(block, one, upper=False))
+        below = slice(columns.stop, None)
+        lower[below, columns] = -(lower[below, below] @ (lower[below, columns] @ block))
+
+
+def _strips(size: int) -> list[tuple[slice, slice]]:
+    """Neighbouring rows, and the same rows counted from the end."""
+    ends = [(start, min(start + _STRIP, size)) for start in range(0, size, _STRIP)]
+    return [(slice(start, stop), slice(size - stop, size - start)) for start, stop in ends]
 
 
 def _mode(module: nn.Module) -> str:

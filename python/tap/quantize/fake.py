@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from tap.formats import Format, Grid
 from tap.quantize.inputs import InputRange
-from tap.quantize.weights import quantize_unit
-from tap.stats.layers import matrix, unmatrix
+from tap.quantize.weights import on_grid, quantize_unit
 from tap.stats.units import Unit
 
 
@@ -36,19 +35,18 @@ class FakeWeight(nn.Module):
 
     >>> from tap.formats import parse
     >>> weight = torch.tensor([[0.9, -1.1, 0.2, -2.0]])
-    >>> FakeWeight(parse("int2"), Unit("fc", "linear", 1, 4, 1, 4), weight)(weight).unique().numel() <= 4
+    >>> form = parse("int2")
+    >>> FakeWeight(form, Unit("fc", "linear", 1, 4, 1, 4), form.grid(weight))(weight).unique().numel() <= 4
     True
     """
 
     scale: Tensor | None
     zero: Tensor | None
 
-    def __init__(self, format: Format, unit: Unit, weight: Tensor) -> None:
-        """The grid is found from `weight`, the stored weight."""
+    def __init__(self, format: Format, unit: Unit, grid: Grid | None) -> None:
+        """The grid is that of `tap.quantize.weights.find_grid`."""
         super().__init__()
         self.format, self.unit = format, unit
-        find = getattr(format, "grid", None)
-        grid: Grid | None = None if find is None else find(matrix(weight.detach(), unit))
         self._shape = None if grid is None else (grid.group, grid.low, grid.high)
         self.register_buffer("scale", None if grid is None else grid.scale.clone())
         self.register_buffer("zero", None if grid is None else grid.zero.clone())
@@ -79,10 +77,7 @@ class FakeWeight(nn.Module):
     def _rounded(self, weight: Tensor) -> Tensor:
         if self._shape is None or self.scale is None or self.zero is None:
             return quantize_unit(self.format, self.unit, weight)
-        rows = matrix(weight, self.unit)
-        flat = rows.reshape(self.unit.out, -1).to(self.scale.dtype)
-        back = Grid(self.scale, self.zero, *self._shape).snap(flat).reshape(rows.shape)
-        return unmatrix(back, self.unit, weight.shape).to(weight.dtype).contiguous()
+        return on_grid(Grid(self.scale, self.zero, *self._shape), self.unit, weight)
 
 
 class FakeInput:

@@ -17,7 +17,7 @@ from tap.quantize.compensate import compensations
 from tap.quantize.fake import FakeInput, FakeWeight
 from tap.quantize.inputs import InputRanges
 from tap.quantize.lifts import BatchNorms
-from tap.quantize.weights import round_unit
+from tap.quantize.weights import find_grid, round_unit
 from tap.stats.batches import Batches, unwrap
 from tap.stats.layers import Layers, find_layers
 from tap.stats.sites import Site, clean, find_sites
@@ -212,10 +212,11 @@ def _put_in(
     moving = compensations(model, layers, data, units) if data is not None and compensate else {}
     for index, (unit, sites, format) in enumerate(zip(layers.units, layers.sites, chosen, strict=True)):
         weight = sites[0].weight
-        fake = FakeWeight(format, unit, weight)
+        grid = find_grid(format, unit, weight)
+        fake = FakeWeight(format, unit, grid)
         undo.weights.append((weight, weight.data))
         if index in moving:
-            weight.data = round_unit(format, unit, weight.data, moving.pop(index))
+            weight.data = round_unit(format, unit, weight.data, moving.pop(index), grid)
         else:
             weight.data = weight.data.clone()
         for site in sites:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tap.errors import FormatError
-from tap.formats import Format
+from tap.formats import Format, Grid
 from tap.quantize.compensate import Compensation
 from tap.stats.layers import matrix, unmatrix, weight_of
 from tap.stats.units import Unit
@@ -24,12 +24,32 @@ def quantize_unit(format: Format, unit: Unit, weight: Tensor) -> Tensor:
     return unmatrix(back, unit, weight.shape).contiguous()
 
 
-def round_unit(format: Format, unit: Unit, weight: Tensor, compensation: Compensation | None) -> Tensor:
-    """The weight with error compensation where that lowers the output error, else `quantize_unit`."""
-    nearest = quantize_unit(format, unit, weight)
-    found = None if compensation is None else compensation.round(format, unit, weight)
-    if found is None or compensation is None:
-        return nearest
+def find_grid(format: Format, unit: Unit, weight: Tensor) -> Grid | None:
+    """The grid of a unit's stored weight in a format, None where the format has none."""
+    find = getattr(format, "grid", None)
+    try:
+        grid: Grid | None = None if find is None else find(matrix(weight.detach(), unit))
+    except FormatError as error:
+        raise FormatError(f"unit '{unit.name}': {error.message}", hint=error.hint) from error
+    return grid
+
+
+def on_grid(grid: Grid, unit: Unit, weight: Tensor) -> Tensor:
+    """A unit's stored weight on a grid; same shape and dtype."""
+    rows = matrix(weight.detach(), unit)
+    back = grid.nearest(rows.flatten(1).to(grid.scale.dtype)).reshape(rows.shape)
+    return unmatrix(back, unit, weight.shape).to(weight.dtype).contiguous()
+
+
+def round_unit(
+    format: Format, unit: Unit, weight: Tensor, compensation: Compensation | None, grid: Grid | None
+) -> Tensor:
+    """The weight on its grid (of `find_grid`), with error compensation where that lowers the output error."""
+    if grid is None:
+        return quantize_unit(format, unit, weight)
+    if compensation is None:
+        return on_grid(grid, unit, weight)
+    found, nearest = compensation.round(grid, unit, weight), on_grid(grid, unit, weight)
     better = compensation.error(weight, found, unit) < compensation.error(weight, nearest, unit)
     return found if better else nearest
 
@@ -72,9 +92,9 @@ class QuantizedWeights:
         """The quantized weight of a unit in a format, in the shape of the stored one."""
         key = (unit, format)
         if key not in self._kept:
-            self._kept[key] = round_unit(
-                self.formats[format], self.units[unit], self._originals[unit], self._compensations.get(unit)
-            )
+            form, layer, weight = self.formats[format], self.units[unit], self._originals[unit]
+            grid = find_grid(form, layer, weight)
+            self._kept[key] = round_unit(form, layer, weight, self._compensations.get(unit), grid)
         return self._kept[key]
 
     def forget(self, unit: int) -> None:

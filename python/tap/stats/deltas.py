@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tap.errors import DataError, FormatError
 from tap.formats import Format, weight_only
-from tap.formats.base import Grid, blocks_of, rows_of
+from tap.formats.base import Grid
 from tap.formats.gguf import Blocks, GgufFormat
 from tap.stats.units import Unit
 
@@ -115,9 +115,7 @@ def _error(grid: Grid, rows: slice | Tensor, weight: Tensor, out: Tensor) -> Non
     if scale.shape[1] == 1 and grid.low < 0:
         torch.div(weight, scale, out=out).round_().clamp_(grid.low, grid.high).mul_(scale).sub_(weight)
         return
-    flat = Grid(scale.reshape(-1, 1), zero.reshape(-1, 1), grid.group, grid.low, grid.high)
-    back = rows_of(flat.snap(blocks_of(weight, grid.group)), *weight.shape)
-    torch.sub(back, weight, out=out)
+    torch.sub(Grid(scale, zero, grid.group, grid.low, grid.high).nearest(weight), weight, out=out)
 
 
 def _quantize(format: Format, unit: Unit, weight: Tensor) -> _Kept:

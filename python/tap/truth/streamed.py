@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tap.errors import DataError, ModelError
-from tap.formats import Format
+from tap.formats import Format, Grid
 from tap.quantize.compensate import Compensation, fits, moments_of
 from tap.quantize.fake import FakeWeight
 from tap.quantize.model import put_formats
-from tap.quantize.weights import round_unit
+from tap.quantize.weights import find_grid, round_unit
 from tap.stats.batches import Batch, Batches, is_causal, unwrap
 from tap.stats.layers import Layers
 from tap.stats.memory import give_back
@@ -153,12 +153,15 @@ class _Sweep:
         if following is not None:
             self._advance(0, following)
         rounded: dict[tuple[int, int], Tensor] = {}
+        grids: dict[tuple[int, int], Grid | None] = {}
         for site in stage.sites:
             unit = self._unit[id(site.module)]
             found = moving.pop(unit, None)
             for index in sorted({int(row[unit]) for row in self._choices}):
                 form, layer = self._formats[index], self._layers.units[unit]
-                rounded[unit, index] = round_unit(form, layer, site.weight.data, found)
+                grids[unit, index] = grid = find_grid(form, layer, site.weight.data)
+                rounded[unit, index] = round_unit(form, layer, site.weight.data, found, grid)
+                give_back()
         if following is None:
             self._judge(stage, rounded, judge, losses)
         else:
@@ -169,7 +172,8 @@ class _Sweep:
             unit = self._unit[id(site.module)]
             if self._last[unit] is site:
                 chosen = int(self._choices[0][unit])
-                self.fakes[unit] = FakeWeight(self._formats[chosen], self._layers.units[unit], site.weight)
+                form, layer = self._formats[chosen], self._layers.units[unit]
+                self.fakes[unit] = FakeWeight(form, layer, grids[unit, chosen])
                 if unit in compensated:
                     site.weight.data = rounded[unit, chosen]
 
