@@ -9,6 +9,12 @@ use super::search::{Found, Search};
 
 /// States of the short search; most problems with few distinct costs end there.
 const SHORT: u64 = 3000;
+/// The cutoff grows by so much at least and at most from round to round.
+const GROWTH: [f64; 2] = [1.02, 1.6];
+/// A round may take so many times the states of the one before.
+const LONGER: f64 = 3.0;
+/// Rounds of fewer states are all alike.
+const FEW: u64 = 16;
 
 /// Solves `classes` from their dual; `None` when nothing fits.
 pub fn solve_classes(classes: &Classes, dual: &Dual, meter: &mut Meter) -> Option<Found> {
@@ -28,7 +34,9 @@ fn close(classes: &Classes, prices: &[f64], meter: &mut Meter) -> Found {
     }
     let paid = search.paid();
     let mut cut = (1.5 * found.reached).max(search.some_excess());
+    let (mut growth, mut before) = (GROWTH[1], 0);
     loop {
+        let start = meter.nodes;
         let known = found.items.is_some().then_some(found.value);
         let threshold = known.map_or(cut, |value| value.min(cut));
         let kept = Kept::new(classes, prices, search.base(), threshold);
@@ -49,6 +57,17 @@ fn close(classes: &Classes, prices: &[f64], meter: &mut Meter) -> Found {
         if found.complete || explored.spent {
             return found;
         }
-        cut *= 1.6;
+        growth = raise(growth, [before, meter.nodes - start]);
+        before = meter.nodes - start;
+        cut *= growth;
     }
+}
+
+/// How far the cutoff is raised next, by what the last raise did to the states of a round: without a choice to stop at,
+/// a round that ends far above the best one takes much longer than several that come near it.
+fn raise(last: f64, states: [u64; 2]) -> f64 {
+    let [before, after] = states.map(|states| states.max(FEW) as f64);
+    let rise = (after / before).ln() / last.ln();
+    let [least, most] = GROWTH;
+    if rise > 0.0 { LONGER.powf(1.0 / rise).clamp(least, most) } else { most }
 }
