@@ -137,10 +137,10 @@ def test_squared_gradients_where_a_weight_is_used_more_than_once(make: Any, x: T
     model = make().eval()
     table = collect(model, x, formats=["int3"], sample=None, inputs=["g", "g2", "gdw2", "dw"], progress=False)
     from tap.stats.batches import Batches
-    from tap.stats.layers import matrix, weight_of
+    from tap.stats.layers import matrix, weights_of
     from tap.stats.loss import losses, targets_for
 
-    weights = [weight_of(model, unit) for unit in table.units]
+    weights = weights_of(model, table.units)
     total = [torch.zeros_like(w) for w in weights]
     squares = [torch.zeros_like(w) for w in weights]
     along = np.zeros(len(weights))

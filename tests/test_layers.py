@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tap.errors import ModelError
 from tap.stats.batches import Batches
-from tap.stats.layers import discover, find_layers, fingerprint, matrix, unmatrix, weight_of
+from tap.stats.layers import discover, find_layers, fingerprint, matrix, unmatrix, weights_of
 from tap.stats.observe import observed
 from tap.stats.sites import find_sites
 
@@ -128,7 +128,7 @@ def test_weights_stored_transposed() -> None:
     model = nn.Sequential(Conv1D())
     (unit,) = discover(model, torch.ones(1, 4))
     assert (unit.kind, unit.out, unit.inp, unit.transposed, unit.macs) == ("linear", 6, 4, True, 24)
-    weight = weight_of(model, unit)
+    (weight,) = weights_of(model, [unit])
     view = matrix(weight, unit)
     assert torch.equal(view[:, :, 0], model[0].weight.t())
     assert torch.equal(unmatrix(view, unit, weight.shape), weight)
@@ -146,7 +146,7 @@ def test_packed_experts_are_watched_one_by_one() -> None:
     model = nn.Sequential(Experts())
     (unit,) = discover(model, torch.ones(2, 2))
     assert (unit.name, unit.kind, unit.out, unit.inp, unit.calls) == ("0.gate_up_proj", "experts", 12, 2, 3)
-    assert weight_of(model, unit) is model[0].gate_up_proj
+    assert weights_of(model, [unit])[0] is model[0].gate_up_proj
     rows = []
     with observed(find_sites(model), lambda site, row, x, z: rows.append(row)):
         model(torch.ones(2, 2))
@@ -228,7 +228,7 @@ def test_wrappers_of_compile_do_not_change_names() -> None:
     inner = nn.Sequential(torch.compile(nn.Linear(2, 2)))
     (unit,) = discover(inner, torch.ones(1, 2))
     assert unit.name == "0"
-    assert weight_of(inner, unit) is inner[0]._orig_mod.weight
+    assert weights_of(inner, [unit])[0] is inner[0]._orig_mod.weight
 
 
 def test_the_fingerprint_knows_weights_and_names() -> None:
@@ -263,6 +263,6 @@ def test_the_model_is_given_back_unchanged() -> None:
 def test_units_that_do_not_belong_to_the_model() -> None:
     (unit,) = discover(nn.Linear(2, 2), torch.ones(1, 2))
     with pytest.raises(ModelError, match="no layer"):
-        weight_of(Net(), discover(nn.Sequential(nn.Linear(2, 2)), torch.ones(1, 2))[0])
+        weights_of(Net(), discover(nn.Sequential(nn.Linear(2, 2)), torch.ones(1, 2)))
     assert unit.name == ""
     assert Batches(torch.ones(1, 2)).n_samples == 1

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tap.formats import parse
-from tap.stats.layers import matrix, weight_of
+from tap.stats.layers import matrix, weights_of
 from tap.stats.units import Unit
 
 
@@ -19,7 +19,7 @@ def reference(
     """Name -> one value for each unit; units must be modules that are called once."""
     names = [unit.name for unit in units]
     modules = [model.get_submodule(name) for name in names]
-    weights = [weight_of(model, unit) for unit in units]
+    weights = weights_of(model, units)
     seen: dict[int, tuple[Tensor, Tensor]] = {}
 
     def keep(index: int, x: Tensor, z: Tensor) -> Tensor:

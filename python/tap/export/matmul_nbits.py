@@ -14,7 +14,7 @@ from tap.errors import ExportError
 from tap.export.onnx_graph import graph_of, weight_named
 from tap.formats import parse
 from tap.formats.integer import IntFormat
-from tap.stats.layers import matrix, weight_of
+from tap.stats.layers import matrix, weights_of
 
 if TYPE_CHECKING:
     from tap.plan import Plan
@@ -55,10 +55,10 @@ def write(
     graph = graph_of(model, data, base=base, fold=True)
     nodes: dict[str, dict[str, int]] = {}
     groups = set()
-    for unit in plan.units:
+    for unit, stored in zip(plan.units, weights_of(model, plan.units), strict=True):
         form = parse(plan.choices[unit.name])
         assert isinstance(form, IntFormat)
-        weight = matrix(weight_of(model, unit).detach(), unit).reshape(unit.out, -1)
+        weight = matrix(stored.detach(), unit).reshape(unit.out, -1)
         values = weight.to(torch.float32).numpy()
         found = weight_named(graph, f"{unit.name}.weight", values.T)
         users = [] if found is None else _products(graph, found.name)

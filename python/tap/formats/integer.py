@@ -37,8 +37,8 @@ _LOWEST = {2: 0.18, 3: 0.22, 4: 0.3, 5: 0.4, 6: 0.5, 7: 0.65, 8: 0.75}
 _TRIES = {2: 14, 3: 14, 4: 12, 5: 8, 6: 6, 7: 5, 8: 4}
 """The same where every try is a pass over the values: in short rows, and twice as many in the asymmetric
 search; five times as many in small weights."""
-_SHORT = 128
-"""Rows of fewer values are short: a histogram would be longer."""
+_SHORT = {2: 128, 3: 128, 4: 128, 5: 128, 6: 128, 7: 128, 8: 512}
+"""Rows of fewer values are short: a histogram would be longer. With 8 bits few tries find the same error."""
 _ROWS = 2048
 """Rows that have their histograms made together."""
 _EXCHANGES = 2
@@ -111,7 +111,7 @@ class IntFormat:
         size = group_size(columns, self.group)
         blocks = rows.reshape(1, -1) if self.per_tensor else blocks_of(rows, size)
         fit = _fit_symmetric if self.symmetric else _fit_asymmetric
-        step = chunk_rows(blocks) if blocks.shape[1] < _SHORT else min(_ROWS, chunk_rows(blocks))
+        step = chunk_rows(blocks) if blocks.shape[1] < _SHORT[self.width] else min(_ROWS, chunk_rows(blocks))
         starts = 0 if not self.search else 3 if rows.numel() < _SMALL else 1
         pieces = [fit(blocks[at : at + step], self.width, starts) for at in range(0, len(blocks), step)]
         scale = torch.cat([piece[0] for piece in pieces])
@@ -138,7 +138,7 @@ def _fit_symmetric(rows: Tensor, width: int, starts: int) -> tuple[Tensor, Tenso
         return plain, zero
     top = torch.where(largest > 0, largest, torch.ones_like(largest))
     codes = torch.empty_like(rows)
-    if rows.shape[1] < _SHORT:
+    if rows.shape[1] < _SHORT[width]:
         steps = _ladder(width, _LOWEST[width], _tries(width, starts)).to(rows)
         gains = torch.cat([_exchange(rows, top * step, half, codes)[1] for step in steps], dim=1)
     else:

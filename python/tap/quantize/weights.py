@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tap.errors import FormatError
 from tap.formats import Format, Grid
 from tap.quantize.compensate import Compensation
-from tap.stats.layers import matrix, unmatrix, weight_of
+from tap.stats.layers import matrix, unmatrix, weights_of
 from tap.stats.units import Unit
 
 
@@ -84,7 +84,7 @@ class QuantizedWeights:
         """
         self._compensations = dict(compensations or {})
         self.units, self.formats = tuple(units), tuple(formats)
-        self.parameters = [weight_of(model, unit) for unit in units]
+        self.parameters = weights_of(model, units)
         self._originals = [parameter.data for parameter in self.parameters]
         self._kept: dict[tuple[int, int], Tensor] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -76,6 +76,13 @@ def cut(call: Call, start: int, stop: int) -> Call:
     assert z is not None
     size = min(stop, call.samples) - start
     return Call(call.unit, call.site, call.row, size, x, z, call.version, part(call.gz), part(call.gy))
+
+
+def cut_rows(call: Call, start: int, stop: int) -> Call:
+    """Some of the output channels of a call whose channels stand on the last axis."""
+    z, gz, gy = (None if one is None else one[..., start:stop] for one in (call.z, call.gz, call.gy))
+    assert z is not None
+    return replace(call, row=call.row + start, z=z, gz=gz, gy=gy)
 
 
 def columns(call: Call) -> Tensor:

@@ -12,7 +12,7 @@ from tap.errors import DataError
 from tap.formats import Format, parse_all
 from tap.stats.batches import Batches
 from tap.stats.inputs import passes_for
-from tap.stats.layers import find_layers, fingerprint, matrix, weight_of
+from tap.stats.layers import find_layers, fingerprint, matrix, weights_of
 from tap.stats.loss import Loss
 from tap.stats.progress import Progress
 from tap.stats.sampling import block_of
@@ -81,7 +81,7 @@ def collect(
     data = Batches(batches, samples=samples)
     with at_device(model, device), Progress(progress) as bar:
         layers = find_layers(model, data, exclude=exclude, include=include, uncalled=uncalled)
-        parameters = [weight_of(model, unit) for unit in layers.units]
+        parameters = weights_of(model, layers.units)
         state = Collection(
             model=model,
             batches=data,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -100,14 +100,18 @@ def find_layers(
     )
 
 
-def weight_of(model: nn.Module, unit: Unit) -> nn.Parameter:
-    """The stored weight of a unit; below a parametrization the original.
+def weights_of(model: nn.Module, units: Iterable[Unit]) -> list[nn.Parameter]:
+    """The stored weights of units; below a parametrization the original.
 
     Raises:
         ModelError: the model has no such layer.
     """
-    path, _, last = unit.name.rpartition(".")
     modules = {clean(name): module for name, module in unwrap(model).named_modules(remove_duplicate=False)}
+    return [_weight_of(modules, unit) for unit in units]
+
+
+def _weight_of(modules: Mapping[str, nn.Module], unit: Unit) -> nn.Parameter:
+    path, _, last = unit.name.rpartition(".")
     module = modules.get(unit.name)
     if module is not None and hasattr(module, "weight"):
         return parameter_of(module)
@@ -145,10 +149,9 @@ def fingerprint(model: nn.Module, units: Sequence[Unit]) -> str:
     32
     """
     digest = hashlib.sha256()
-    for unit in units:
-        weight = weight_of(model, unit).detach()
+    for unit, weight in zip(units, weights_of(model, units), strict=True):
         digest.update(f"{unit.name}|{unit.kind}|{tuple(weight.shape)}|{weight.dtype}\n".encode())
-        flat = weight.reshape(-1)[:: max(1, weight.numel() // _HASHED)]
+        flat = weight.detach().reshape(-1)[:: max(1, weight.numel() // _HASHED)]
         digest.update(flat.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:32]
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from tap.formats import Format
-from tap.stats.calls import Call, cut, laid_out, multiply, per_sample
+from tap.stats.calls import Call, cut, cut_rows, laid_out, multiply, per_sample
 from tap.stats.deltas import Deltas
 from tap.stats.gradients import input_gradient
 from tap.stats.moments import squares_along
 
+_CACHED = 1 << 18
+"""Elements of dw formed at once for linear layers (1 MB)."""
 _LIMIT = 1 << 19
 """Elements of the output errors held at once (2 MB)."""
 _SMALLEST_LOGIT = 1e-6
@@ -37,12 +39,21 @@ class OutputNoise:
 
     def calls(self, calls: Sequence[Call]) -> None:
         """Take in all calls of one unit in one batch."""
-        for call in calls:
+        for call in (part for whole in calls for part in self._in_rows(whole)):
             rows = slice(call.row, call.row + call.rows)
             for formats in self._deltas.pieces(call.unit, call.rows):
                 dw = self._deltas.of(call.unit, rows, formats)
                 for start, stop in _samples(call, len(dw)):
                     self._add(call, start, stop, formats, dw)
+
+    def _in_rows(self, call: Call) -> Iterator[Call]:
+        """A linear call in parts whose dw stays in the cache; others whole."""
+        if call.site.kind != "linear":
+            yield call
+            return
+        step = max(1, _CACHED // (call.x.shape[-1] * len(self._deltas.distinct)))
+        for start in range(0, call.rows, step):
+            yield cut_rows(call, start, start + step)
 
     def _add(self, call: Call, start: int, stop: int, formats: slice, dw: Tensor) -> None:
         """Take in the errors that some formats make in the samples from `start` to `stop`."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tap.stats.batches import Batch, Batches, unwrap
-from tap.stats.layers import weight_of
+from tap.stats.layers import weights_of
 from tap.stats.loss import not_differentiable
 from tap.stats.observe import plain_torch
 from tap.stats.unchanged import lent
@@ -52,8 +52,7 @@ def _gradient_of_sum(model: nn.Module, units: Sequence[Unit], batches: Batches, 
     batch = ones_like(next(iter(batches)).part(0, 1))
     with lent(model), plain_torch(), torch.enable_grad(), ExitStack() as stack:
         left: dict[int, Tensor] = {}
-        for index, unit in enumerate(units):
-            weight = weight_of(model, unit)
+        for index, weight in enumerate(weights_of(model, units)):
             weight.requires_grad_(True)
             left[index] = weight
             hook: Any = weight.register_post_accumulate_grad_hook
