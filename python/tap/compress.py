@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from tap.formats import parse
 from tap.pipeline import make_plan
 from tap.plan import Plan
 from tap.proxy import Proxy
+from tap.stats.memory import given_back
 
 if TYPE_CHECKING:
     from torch import nn
@@ -128,20 +130,22 @@ def compress(
     if layers is not None and not (inplace or isinstance(model, str)):
         job = replace(job, model=copy.deepcopy(network))
         layers = job.stream(chosen, target)
-    table = job.collect(units, chosen, proxy, in_parts=layers is not None)
     budgets = [budget] if isinstance(budget, str) else list(budget)
-    plan = make_plan(table, Proxy(library.source(proxy), columns=table), budgets, name=proxy, target=target)
-    small, beside = job.measure(plan, proxy, layers)
     written = None
-    if out is not None:
-        with new_place(out, "folder") as place:
-            plan.save(place / "plan.json")
-            rows = json.dumps([asdict(row) for row in beside.rows], indent=1)
-            (place / "comparison.json").write_text(rows + "\n", encoding="utf-8")
-            if target is not None:
-                source = small if find(target).reads is False else network
-                name = _FILES.get(find(target).name, "checkpoint")
-                written = export(plan, target, place / name, model=source, data=calibration, **options)
+    with nullcontext() if layers is None else given_back():
+        table = job.collect(units, chosen, proxy, in_parts=layers is not None)
+        scores = Proxy(library.source(proxy), columns=table)
+        plan = make_plan(table, scores, budgets, name=proxy, target=target)
+        small, beside = job.measure(plan, proxy, layers)
+        if out is not None:
+            with new_place(out, "folder") as place:
+                plan.save(place / "plan.json")
+                rows = json.dumps([asdict(row) for row in beside.rows], indent=1)
+                (place / "comparison.json").write_text(rows + "\n", encoding="utf-8")
+                if target is not None:
+                    source = small if find(target).reads is False else network
+                    name = _FILES.get(find(target).name, "checkpoint")
+                    written = export(plan, target, place / name, model=source, data=calibration, **options)
     return Compressed(small, plan, beside.rows, beside.gain, beside.noise, left_out, written)
 
 

@@ -34,7 +34,7 @@ _PATCHES = 1 << 15
 """Input rows of each batch that enter H."""
 _BLOCK = 64
 """Columns after which errors reach all later columns."""
-_STRIP = 256
+_STRIP = 128
 """Rows that are worked on at once."""
 
 
@@ -175,7 +175,7 @@ def _invert(lower: Tensor) -> None:
         one = torch.eye(len(block), dtype=lower.dtype, device=lower.device)
         block.copy_(torch.linalg.solve_triangular(block, one, upper=False))
         below = slice(columns.stop, None)
-        lower[below, columns] = -(lower[below, below] @ (lower[below, columns] @ block))
+        lower[below, columns] = (lower[below, below] @ (lower[below, columns] @ block)).neg_()
 
 
 def _strips(size: int) -> list[tuple[slice, slice]]:
