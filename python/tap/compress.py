@@ -21,7 +21,7 @@ from tap.formats import parse
 from tap.pipeline import make_plan
 from tap.plan import Plan
 from tap.proxy import Proxy
-from tap.stats.memory import given_back
+from tap.stats.memory import large_given_back
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,7 +132,7 @@ def compress(
         layers = job.stream(chosen, target)
     budgets = [budget] if isinstance(budget, str) else list(budget)
     written = None
-    with nullcontext() if layers is None else given_back():
+    with nullcontext() if layers is None else large_given_back():
         table = job.collect(units, chosen, proxy, in_parts=layers is not None)
         scores = Proxy(library.source(proxy), columns=table)
         plan = make_plan(table, scores, budgets, name=proxy, target=target)

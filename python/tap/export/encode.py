@@ -20,6 +20,7 @@ from tap.quantize.fake import FakeInput
 from tap.quantize.model import _place
 from tap.stats.batches import unwrap
 from tap.stats.layers import matrix, unmatrix
+from tap.stats.memory import give_back
 from tap.stats.sites import Site, find_sites
 from tap.stats.units import Unit
 
@@ -82,6 +83,7 @@ def encoded(model: nn.Module, plan: Any) -> Iterator[Encoded]:
     sites = find_sites(unwrap(model))
     for unit in plan.units:
         yield encode(unit, sites)
+        give_back()
 
 
 def other_state(model: nn.Module) -> dict[str, Tensor]:

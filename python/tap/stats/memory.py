@@ -10,20 +10,27 @@ from typing import Any
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of `mallopt` of the C library of Linux."""
-_LARGE = 1 << 22
+_LARGE = 1 << 20
 _MOST = 1 << 25
 """Where the library's own threshold ends up in a process that frees large tensors."""
 
 
+def give_back() -> None:
+    """Ask the C library of Linux to let go of what is freed; elsewhere nothing."""
+    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
+
+
 @contextmanager
-def given_back() -> Iterator[None]:
-    """Within the block, tensors of 4 MB and more give their memory back when they are freed; on Linux alone.
+def large_given_back() -> Iterator[None]:
+    """Within the block, tensors of 1 MB and more give their memory back when they are freed; on Linux alone.
 
     Weights of ever different sizes leave gaps that the library would keep, in time as much as the model
-    itself.
+    itself; `give_back` finds only whole free pages among them.
     """
     library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
+    if not hasattr(library, "mallopt"):
         yield
         return
     library.mallopt(_MMAP_THRESHOLD, _LARGE)
@@ -32,4 +39,4 @@ def given_back() -> Iterator[None]:
     finally:
         library.mallopt(_MMAP_THRESHOLD, _MOST)
         library.mallopt(_TRIM_THRESHOLD, 2 * _MOST)
-        library.malloc_trim(0)
+        give_back()

@@ -14,6 +14,7 @@ from tap.stats.batches import Batches
 from tap.stats.collect import collect
 from tap.stats.inputs import COSTLY, passes_for
 from tap.stats.layers import fingerprint
+from tap.stats.memory import give_back
 from tap.stats.progress import Progress
 from tap.stats.steps import placed
 from tap.stats.table import LayerTable, Sample
@@ -59,6 +60,7 @@ def collect_in_parts(
                 collect(model, data, formats=formats, include=names, for_proxies=for_proxies, seed=seed,
                         progress=False)
             )  # fmt: skip
+            give_back()
             advance(1)
     return _joined(tables, fingerprint(model, [unit for table in tables for unit in table.units]))
 

@@ -26,6 +26,7 @@ from tap.quantize.model import put_formats
 from tap.quantize.weights import find_grid, round_unit
 from tap.stats.batches import Batch, Batches, is_causal, unwrap
 from tap.stats.layers import Layers
+from tap.stats.memory import give_back
 from tap.stats.observe import observed, plain_torch
 from tap.stats.progress import Progress
 from tap.stats.sites import Site
@@ -136,6 +137,7 @@ class _Sweep:
             self._advance_calibration(self._stages[0])
             for stage, following in zip(self._stages, [*self._stages[1:], None], strict=True):
                 self._pass(stage, following, judge, losses)
+                give_back()
                 advance(1)
         return Streamed(
             np.stack([np.concatenate([part.loss for part in parts]) for parts in losses]),
