@@ -137,7 +137,6 @@ class _Sweep:
             self._advance_calibration(self._stages[0])
             for stage, following in zip(self._stages, [*self._stages[1:], None], strict=True):
                 self._pass(stage, following, judge, losses)
-                give_back()
                 advance(1)
         return Streamed(
             np.stack([np.concatenate([part.loss for part in parts]) for parts in losses]),
@@ -156,11 +155,7 @@ class _Sweep:
         grids: dict[tuple[int, int], Grid | None] = {}
         for site in stage.sites:
             unit = self._unit[id(site.module)]
-            found = moving.pop(unit, None)
-            for index in sorted({int(row[unit]) for row in self._choices}):
-                form, layer = self._formats[index], self._layers.units[unit]
-                grids[unit, index] = grid = find_grid(form, layer, site.weight.data)
-                rounded[unit, index] = round_unit(form, layer, site.weight.data, found, grid)
+            self._round(site, unit, moving.pop(unit, None), rounded, grids)
         if following is None:
             self._judge(stage, rounded, judge, losses)
         else:
@@ -175,6 +170,22 @@ class _Sweep:
                 self.fakes[unit] = FakeWeight(form, layer, grids[unit, chosen])
                 if unit in compensated:
                     site.weight.data = rounded[unit, chosen]
+
+    def _round(
+        self,
+        site: Site,
+        unit: int,
+        compensation: Compensation | None,
+        rounded: dict[tuple[int, int], Tensor],
+        grids: dict[tuple[int, int], Grid | None],
+    ) -> None:
+        """Put the weight of a unit in each format that a plan gives it, and its grids, into the mappings."""
+        give_back()
+        layer, weight = self._layers.units[unit], site.weight.data
+        for index in sorted({int(row[unit]) for row in self._choices}):
+            form = self._formats[index]
+            grids[unit, index] = grid = find_grid(form, layer, weight)
+            rounded[unit, index] = round_unit(form, layer, weight, compensation, grid)
 
     @contextmanager
     def _swapped(
