@@ -22,6 +22,7 @@ from torch.nn import functional
 from tap.formats import Grid
 from tap.stats.batches import Batches
 from tap.stats.layers import Layers, matrix, unmatrix
+from tap.stats.memory import give_back
 from tap.stats.observe import observed
 from tap.stats.sites import Site
 from tap.stats.units import Unit
@@ -73,6 +74,7 @@ class Compensation:
         upper, self._moments = self._moments, None
         for one in upper:
             _factor(one)
+        give_back()
         return upper
 
 
@@ -145,8 +147,8 @@ def _sweep(rows: Tensor, upper: Tensor, grid: Grid) -> Tensor:
             rounded[:, :, column] = snapped
             errors[:, :, column - start] = error
             later = slice(column + 1, stop)
-            rows[:, :, later] -= error.unsqueeze(2) * upper[:, column, None, later]
-        rows[:, :, stop:] -= errors @ upper[:, start:stop, stop:]
+            rows[:, :, later].addcmul_(error.unsqueeze(2), upper[:, column, None, later], value=-1)
+        rows[:, :, stop:].baddbmm_(errors, upper[:, start:stop, stop:], alpha=-1)
     return rounded
 
 

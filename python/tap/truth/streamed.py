@@ -180,11 +180,12 @@ class _Sweep:
         grids: dict[tuple[int, int], Grid | None],
     ) -> None:
         """Put the weight of a unit in each format that a plan gives it, and its grids, into the mappings."""
-        give_back()
         layer, weight = self._layers.units[unit], site.weight.data
         for index in sorted({int(row[unit]) for row in self._choices}):
             form = self._formats[index]
+            give_back()
             grids[unit, index] = grid = find_grid(form, layer, weight)
+            give_back()
             rounded[unit, index] = round_unit(form, layer, weight, compensation, grid)
 
     @contextmanager
