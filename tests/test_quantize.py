@@ -16,6 +16,7 @@ from tap.formats import parse, parse_all
 from tap.quantize import QuantizedWeights, quantize, restore
 from tap.quantize.compensate import DAMPING, Compensation, compensations, patches
 from tap.quantize.lifts import BatchNorms
+from tap.quantize.weights import find_grid
 from tap.stats.batches import Batches
 from tap.stats.layers import find_layers
 from tap.truth.losses import Judge
@@ -116,7 +117,9 @@ def test_compensation_lowers_the_output_error(name: str) -> None:
     compensation = compensations(nn.Sequential(layer), layers, Batches(x), [0])[0]
     moments = x.T @ x / 400
     damped = moments + DAMPING * moments.diagonal().mean() * torch.eye(96)
-    unit, grid = layers.units[0], parse(name).grid(layer.weight)  # type: ignore[attr-defined]
+    unit = layers.units[0]
+    grid = find_grid(parse(name), unit, layer.weight)
+    assert grid is not None
     back = compensation.round(grid, unit, layer.weight)
     assert torch.allclose(grid.snap(back.clone()), back, atol=1e-6)
     plain = parse(name).quantize(layer.weight.detach())
