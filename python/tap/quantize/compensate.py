@@ -56,15 +56,13 @@ class Compensation:
 
     def error(self, before: Tensor, after: Tensor, unit: Unit) -> float:
         """(w - q) (H + d I) (w - q)^T, summed over rows, when `after` replaces `before`."""
-        total, size = 0.0, unit.out // len(self.upper)
-        old, new = matrix(before.detach(), unit).flatten(1), matrix(after.detach(), unit).flatten(1)
-        for group, upper in enumerate(self.upper.to(old.device)):
-            for rows, _ in _strips(size):
-                part = slice(group * size + rows.start, group * size + rows.stop)
-                change = (new[part] - old[part]).float()
-                total += float(
-                    torch.linalg.solve_triangular(upper, change, upper=True, left=False).square().sum()
-                )
+        upper, total = self.upper.to(before.device), 0.0
+        shape = (len(upper), unit.out // len(upper), -1)
+        old, new = (matrix(weight.detach(), unit).reshape(shape) for weight in (before, after))
+        for rows, _ in _strips(shape[1]):
+            change = (new[:, rows] - old[:, rows]).float()
+            along = torch.linalg.solve_triangular(upper, change, upper=True, left=False)
+            total += float(along.square().sum())
         return total
 
     @cached_property
@@ -72,8 +70,7 @@ class Compensation:
         """U [G, C, C]."""
         assert self._moments is not None
         upper, self._moments = self._moments, None
-        for one in upper:
-            _factor(one)
+        _factor(upper)
         give_back()
         return upper
 
@@ -153,31 +150,30 @@ def _sweep(rows: Tensor, upper: Tensor, grid: Grid) -> Tensor:
 
 
 def _factor(moments: Tensor) -> None:
-    """Replace moments [C, C] by U [C, C]; beside them one matrix of 64 bits is held."""
-    size = len(moments)
-    turned = torch.empty(size, size, dtype=torch.float64, device=moments.device).mT
-    for rows, mirrored in _strips(size):
-        turned[mirrored] = moments[rows].flip(0, 1)
-    diagonal = turned.diagonal()
-    damping = DAMPING * diagonal.mean()
-    diagonal.add_(damping if damping > 0 else 1.0)
+    """Replace moments [G, C, C] by U [G, C, C]; beside them one copy in 64 bits is held."""
+    turned = torch.empty(moments.shape, dtype=torch.float64, device=moments.device).mT
+    strips = _strips(moments.shape[2])
+    for rows, mirrored in strips:
+        turned[:, mirrored] = moments[:, rows].flip(1, 2)
+    diagonal = turned.diagonal(dim1=1, dim2=2)
+    damping = DAMPING * diagonal.mean(1, keepdim=True)
+    diagonal.add_(torch.where(damping > 0, damping, torch.ones_like(damping)))
     torch.linalg.cholesky(turned, out=turned)
     _invert(turned)
-    for rows, mirrored in _strips(size):
-        moments[mirrored] = turned[rows].flip(0, 1)
+    for rows, mirrored in strips:
+        moments[:, mirrored] = turned[:, rows].flip(1, 2)
 
 
 def _invert(lower: Tensor) -> None:
-    """Replace a lower triangular matrix by its inverse, from the last columns to the first.
+    """Replace lower triangular matrices [G, C, C] by their inverses, from the last columns to the first.
 
     [[A, 0], [B, C]] has the inverse [[A^-1, 0], [-C^-1 B A^-1, C^-1]].
     """
-    for columns, _ in reversed(_strips(len(lower))):
-        block = lower[columns, columns]
-        one = torch.eye(len(block), dtype=lower.dtype, device=lower.device)
+    for columns, _ in reversed(_strips(lower.shape[2])):
+        block, below = lower[:, columns, columns], slice(columns.stop, None)
+        one = torch.eye(block.shape[2], dtype=lower.dtype, device=lower.device)
         block.copy_(torch.linalg.solve_triangular(block, one, upper=False))
-        below = slice(columns.stop, None)
-        lower[below, columns] = (lower[below, below] @ (lower[below, columns] @ block)).neg_()
+        lower[:, below, columns] = (lower[:, below, below] @ (lower[:, below, columns] @ block)).neg_()
 
 
 def _strips(size: int) -> list[tuple[slice, slice]]:

@@ -17,7 +17,7 @@ _MOST = 1 << 25
 
 def give_back() -> None:
     """Ask the C library of Linux to let go of what is freed; elsewhere nothing."""
-    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    library = _library()
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
 
@@ -29,7 +29,7 @@ def large_given_back() -> Iterator[None]:
     Weights of ever different sizes leave gaps that the library would keep, in time as much as the model
     itself; `give_back` finds only whole free pages among them.
     """
-    library: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    library = _library()
     if not hasattr(library, "mallopt"):
         yield
         return
@@ -40,3 +40,8 @@ def large_given_back() -> Iterator[None]:
         library.mallopt(_MMAP_THRESHOLD, _MOST)
         library.mallopt(_TRIM_THRESHOLD, 2 * _MOST)
         give_back()
+
+
+def _library() -> Any:
+    """The C library of Linux, None elsewhere."""
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
