@@ -48,6 +48,19 @@ fn fused_runs_have_the_bits_of_the_walk() {
     sources.push(
         "score = min(dw * g) + max(abs(dw)) + sum(abs(h) * g + w) * mean(dw * square(dw) + trace)".into(),
     );
+    // Two products of one number: added, subtracted either way, with each touch, of an input and of what is computed.
+    for touched in ["dw", "abs(dw)", "square(dw)", "square(dw / w)"] {
+        let other = if touched.contains('/') { "dw / w" } else { "dw" };
+        for pair in [
+            format!("g * {other} + h * {touched}"),
+            format!("g * {other} - 0.5 * h * {touched}"),
+            format!("h * {touched} - g * {other}"),
+            format!("h * w * {touched} + {other} * {other}"),
+        ] {
+            sources.push(format!("score = sum({pair}) - norm1({pair}) + mean(abs({pair})) * norm2({pair})"));
+            sources.push(format!("score = max({pair}) + sum({pair}, out, in_, pos)"));
+        }
+    }
     let mut compared = 0;
     for source in &sources {
         let program = compile(source, &schema, &limits).unwrap();

@@ -1,15 +1,15 @@
 //! The samples that some reductions read, a block at a time: which loops to run, and running them. What no format changes
-//! is computed once for all formats. Operators that a loop of `kernels::Chain` can do on the way
-//! (reading an input, a sign, a square, one of + - *, the sum) get no block of their own, unless the run is watched.
+//! is computed once for all formats. Which operators a loop does on the way, so that they get no block of their own, is
+//! found in `links`.
 
 use pulp::Simd;
 
 use crate::dsl::axes::Axes;
 use crate::dsl::broken::Broken;
-use crate::dsl::kernels::{self, BLOCK, Chain, Numbers, Operand, Pair, Touch};
+use crate::dsl::kernels::{self, BLOCK, Chain, Numbers, Operand};
+use crate::dsl::links::{self, Links, Work, World};
 use crate::dsl::ops::Op;
-use crate::dsl::program::{Instruction, Program};
-use crate::dsl::table::Table;
+use crate::dsl::program::Instruction;
 
 /// Values of the block at hand, and what computes them.
 #[derive(Debug, Default)]
@@ -57,49 +57,11 @@ impl Held {
     }
 }
 
-/// What runs on blocks.
-#[derive(Clone, Copy)]
-pub struct World<'a> {
-    /// What is computed.
-    pub program: &'a Program,
-    /// On what.
-    pub table: &'a Table,
-    /// The axes within a unit that all reductions go over.
-    pub domain: Axes,
-}
-
 /// One loop; its result is the block or the total of instruction `to`.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     to: usize,
     work: Work,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Work {
-    /// An input whose values are repeated along axes that it lacks.
-    Repeat,
-    /// The number of a column or a constant.
-    Fill,
-    /// The operator on blocks, columns and numbers.
-    Operator,
-    /// A reduction of a block.
-    Reduce,
-    /// Several operators.
-    Store(Links),
-    /// Several operators and a sum, each element touched before.
-    Sum(Links, Touch),
-}
-
-/// The parts of a `Chain`.
-#[derive(Clone, Copy, Debug)]
-struct Links {
-    pair: Option<(Pair, usize)>,
-    added: Option<usize>,
-    touch: Touch,
-    right: usize,
-    /// Whether the right is an input read as the table holds it.
-    raw: bool,
 }
 
 /// A part of all samples.
@@ -124,8 +86,8 @@ impl Blocks {
         for id in (0..count).rev() {
             let Some(value) = world.program.instructions.get(id) else { continue };
             let work = match group.binary_search(&id) {
-                Ok(_) => plan_reduction(world, value, watched),
-                Err(_) if self.wanted.get(id) == Some(&true) => plan_value(world, id, value, watched),
+                Ok(_) => links::of_reduction(world, value, watched),
+                Err(_) if self.wanted.get(id) == Some(&true) => links::of_value(world, id, value, watched),
                 Err(_) => continue,
             };
             let mut want = |id: usize| {
@@ -137,7 +99,7 @@ impl Blocks {
                 Work::Repeat | Work::Fill => {}
                 Work::Operator | Work::Reduce => {
                     let samples = value.operands().iter().map(|id| *id as usize);
-                    samples.filter(|id| !is_column(world.program, *id)).for_each(want);
+                    samples.filter(|id| !links::is_column(world.program, *id)).for_each(want);
                 }
                 Work::Store(links) | Work::Sum(links, _) => {
                     links.pair.iter().for_each(|(_, left)| want(*left));
@@ -256,111 +218,6 @@ impl Blocks {
             _ => Operand::Slice(self.block(id, place)),
         }
     }
-}
-
-fn is_column(program: &Program, id: usize) -> bool {
-    program.instructions.get(id).is_some_and(|value| value.axes.is_column())
-}
-
-/// What a reduction does: a chain that ends in a sum, or the reduction of a block.
-fn plan_reduction(world: World, value: &Instruction, watched: bool) -> Work {
-    let after = match value.op {
-        Op::Sum | Op::Mean => Touch::Plain,
-        Op::Norm1 => Touch::Abs,
-        Op::Norm2 => Touch::Square,
-        _ => return Work::Reduce,
-    };
-    let operand = value.args[0] as usize;
-    let Some(read) = world.program.instructions.get(operand).filter(|_| !watched) else {
-        return Work::Reduce;
-    };
-    let joined = touch(read.op).and_then(|first| join(first, after));
-    let (summed, after) = joined.map_or((operand, after), |joined| (read.args[0] as usize, joined));
-    let has_formats = value.axes.contains(Axes::FORMAT);
-    let links = world.program.instructions.get(summed).and_then(|read| pair(world, read, has_formats));
-    Work::Sum(links.unwrap_or_else(|| right_side(world, summed, has_formats)), after)
-}
-
-/// What computes the block of a value.
-fn plan_value(world: World, id: usize, value: &Instruction, watched: bool) -> Work {
-    if value.axes.is_column() {
-        return Work::Fill;
-    }
-    let has_formats = value.axes.contains(Axes::FORMAT);
-    match value.op {
-        Op::Input if value.axes.intersection(Axes::WEIGHT) != world.domain => Work::Repeat,
-        Op::Input => Work::Store(right_side(world, id, has_formats)),
-        _ if watched => Work::Operator,
-        Op::Abs | Op::Square => Work::Store(right_side(world, id, has_formats)),
-        _ => pair(world, value, has_formats).map_or(Work::Operator, Work::Store),
-    }
-}
-
-fn touch(op: Op) -> Option<Touch> {
-    match op {
-        Op::Abs => Some(Touch::Abs),
-        Op::Square => Some(Touch::Square),
-        _ => None,
-    }
-}
-
-/// Two touches as one that gives the same bits.
-fn join(first: Touch, then: Touch) -> Option<Touch> {
-    match (first, then) {
-        (first, Touch::Plain | Touch::Abs) => Some(first),
-        (Touch::Abs | Touch::Plain, then) => Some(then),
-        (Touch::Square, Touch::Square) => None,
-    }
-}
-
-/// Two or three numbers combined, as far as a chain can.
-fn pair(world: World, value: &Instruction, has_formats: bool) -> Option<Links> {
-    let here =
-        |value: &Instruction| value.axes.contains(Axes::FORMAT) == has_formats && !value.axes.is_column();
-    if !here(value) {
-        return None;
-    }
-    let [a, b, _] = value.args.map(|id| id as usize);
-    for (product, added) in [(b, a), (a, b)] {
-        let read = world.program.instructions.get(product)?;
-        if value.op == Op::Add && read.op == Op::Mul && here(read) {
-            let links = combined(world, read, Pair::MulAdd, Pair::MulAdd);
-            return Some(Links { added: Some(added), ..links });
-        }
-    }
-    match value.op {
-        Op::Mul => Some(combined(world, value, Pair::Mul, Pair::Mul)),
-        Op::Add => Some(combined(world, value, Pair::Add, Pair::Add)),
-        Op::Sub => Some(combined(world, value, Pair::Sub, Pair::SubFrom)),
-        _ => None,
-    }
-}
-
-/// Both operands by `kept`, or the other way round by `swapped`: what more of the work can be put on goes to the right.
-fn combined(world: World, value: &Instruction, kept: Pair, swapped: Pair) -> Links {
-    let has_formats = value.axes.contains(Axes::FORMAT);
-    let [a, b, _] = value.args.map(|id| id as usize);
-    let [of_a, of_b] = [a, b].map(|id| right_side(world, id, has_formats));
-    let saved = |links: Links| u8::from(links.raw) + u8::from(links.touch != Touch::Plain);
-    if saved(of_a) > saved(of_b) {
-        Links { pair: Some((swapped, b)), ..of_a }
-    } else {
-        Links { pair: Some((kept, a)), ..of_b }
-    }
-}
-
-/// How a chain reads a value on its right: what is the same in all formats is not computed again for each.
-fn right_side(world: World, id: usize, has_formats: bool) -> Links {
-    let instructions = &world.program.instructions;
-    let here = |id: usize| {
-        let value = instructions.get(id)?;
-        (value.axes.contains(Axes::FORMAT) == has_formats && !value.axes.is_column()).then_some(value)
-    };
-    let touched = here(id).and_then(|value| Some((touch(value.op)?, value.args[0] as usize)));
-    let (touch, right) = touched.unwrap_or((Touch::Plain, id));
-    let is_raw =
-        |value: &Instruction| value.op == Op::Input && value.axes.intersection(Axes::WEIGHT) == world.domain;
-    Links { pair: None, added: None, touch, right, raw: here(right).is_some_and(is_raw) }
 }
 
 /// The number of a column, or of a constant, in one unit and format.

@@ -7,9 +7,10 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use crate::dsl::axes::Axes;
-use crate::dsl::blocks::{Blocks, VALUE_BYTES, World};
+use crate::dsl::blocks::{Blocks, VALUE_BYTES};
 use crate::dsl::broken::Broken;
 use crate::dsl::kernels::{self, Operand};
+use crate::dsl::links::World;
 use crate::dsl::ops::{Class, Op};
 use crate::dsl::program::{Instruction, Program};
 use crate::dsl::table::Table;

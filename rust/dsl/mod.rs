@@ -35,6 +35,7 @@ mod fused;
 pub mod grammar;
 pub mod kernels;
 pub mod lift;
+mod links;
 mod mutate;
 pub mod print;
 pub mod random;

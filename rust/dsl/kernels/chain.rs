@@ -31,6 +31,12 @@ pub enum Pair {
     Sub,
     /// right - left.
     SubFrom,
+    /// Two products of what the right is: added right + left touch(right), each rounded.
+    TwoAdd,
+    /// added right - left touch(right).
+    TwoSub,
+    /// left touch(right) - added right.
+    TwoSubFrom,
 }
 
 /// The numbers on the right: computed, or as a table holds them.
@@ -49,7 +55,7 @@ pub struct Chain<'a> {
     pub pair: Option<Pair>,
     /// As long as the right where there is a pair.
     pub left: &'a [f64],
-    /// For `MulAdd`.
+    /// For `MulAdd` and the pairs of two products.
     pub added: &'a [f64],
     /// What becomes of the right first.
     pub touch: Touch,
@@ -107,6 +113,9 @@ impl Chain<'_> {
             Some(Pair::Add) => simd.vectorize(of(one, right, |[a], v| a + touch(v), end)),
             Some(Pair::Sub) => simd.vectorize(of(one, right, |[a], v| a - touch(v), end)),
             Some(Pair::SubFrom) => simd.vectorize(of(one, right, |[a], v| touch(v) - a, end)),
+            Some(Pair::TwoAdd) => simd.vectorize(of(two, right, |[a, c], v| c * v + a * touch(v), end)),
+            Some(Pair::TwoSub) => simd.vectorize(of(two, right, |[a, c], v| c * v - a * touch(v), end)),
+            Some(Pair::TwoSubFrom) => simd.vectorize(of(two, right, |[a, c], v| a * touch(v) - c * v, end)),
         }
     }
 }
