@@ -268,6 +268,44 @@ fn the_frontier_agrees_with_enumeration() {
 }
 
 #[test]
+fn the_frontier_does_not_depend_on_the_units() {
+    for (family, seed) in [(Family::Cnn, 0), (Family::Cnn, 1), (Family::Llm, 0)] {
+        let instance = Instance::draw(family, 14, seed);
+        let read = |factor: f64, is_real: bool| {
+            let loss: Vec<f64> = instance.loss.iter().map(|loss| loss * factor).collect();
+            let exact: Vec<f64> = instance.bytes.iter().map(|&bytes| bytes as f64 / 3.0).collect();
+            let constraints = if is_real {
+                [Constraint::Real { costs: &exact, budget: 0.0 }]
+            } else {
+                [Constraint::Integer { costs: &instance.bytes, budget: 0 }]
+            };
+            let (loss, constraints) = (&loss[..], &constraints[..]);
+            let input = Input { units: 14, formats: 7, loss, constraints, allowed: None, groups: None };
+            frontier(&input, &Limits::default()).unwrap_or_default()
+        };
+        let found = read(1.0, false);
+        assert!(found.complete && found.cost.len() > 300, "{} points", found.cost.len());
+        for power in [-900, -40, 900] {
+            let factor = 2f64.powi(power);
+            let other = read(factor, false);
+            assert_eq!(found.cost, other.cost, "times 2^{power}");
+            let scaled: Vec<f64> = found.loss.iter().map(|loss| loss * factor).collect();
+            assert_eq!(scaled, other.loss, "times 2^{power}");
+        }
+        // Thirds are rounded, and their keys are wide: what cost the same may differ now.
+        let other = read(1.0, true);
+        let mut at = 0;
+        for (cost, loss) in found.cost.iter().zip(&found.loss) {
+            while at + 1 < other.cost.len() && other.cost[at + 1] <= cost / 3.0 * (1.0 + 1e-9) {
+                at += 1;
+            }
+            assert!((other.cost[at] - cost / 3.0).abs() <= 1e-9 * cost, "{cost}");
+            assert!((other.loss[at] - loss).abs() <= 1e-9 * loss, "{cost}");
+        }
+    }
+}
+
+#[test]
 fn bad_tables_are_errors() {
     let good =
         Input { units: 1, formats: 2, loss: &[1.0, 2.0], constraints: &[], allowed: None, groups: None };

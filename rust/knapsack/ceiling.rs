@@ -6,7 +6,7 @@
 //! in wide ones and stairs in narrow ones, rounded towards keeping too much.
 
 use super::interval::Span;
-use super::stairs::State;
+use super::state::{Key, MOST, State, coarse, upper};
 
 /// What the classes that have not entered yet can do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,19 +20,23 @@ pub struct Rest {
 /// The caps for one staircase and one rest.
 #[derive(Clone, Debug, Default)]
 pub struct Ceiling {
-    /// Largest loss in each narrow bucket.
-    limit: Vec<f64>,
+    /// Upper half of the largest loss in each narrow bucket: of the stairs, then of what may lead to a point.
+    limit: Vec<i32>,
     /// Largest excess of a point in each wide bucket, by the points known from the start.
     known: Vec<f64>,
     /// The same by these and the stairs.
     corner: Vec<f64>,
     /// Largest excess of a state in each wide bucket.
     cap: Vec<f64>,
-    /// Price of what lies below each narrow bucket of a wide one.
-    ramp: Vec<f64>,
+    /// Price of what lies below each narrow bucket of a wide one, rounded down.
+    ramp: Vec<i32>,
+    /// Number of narrow buckets.
+    len: usize,
     /// At the ends of the interval, before what lies outside is paid: below the cheaper, above the dearer.
     ends: [f64; 2],
     rest: Rest,
+    /// Units of loss to one.
+    units: f64,
     span: i64,
     price: f64,
     error: f64,
@@ -41,33 +45,44 @@ pub struct Ceiling {
     narrow: u32,
 }
 
+/// Coarse ticks of a unit.
+const TICKS: f64 = (1 << 29) as f64;
 const WIDE: i64 = 64;
 const NARROW: i64 = 4096;
 /// Buckets that are filled at once.
 const STEP: usize = 8;
-/// Maxima that are taken at once.
-const LANES: usize = 4;
 
 impl Ceiling {
     /// Begins an interval with points known to exist, by rising cost and falling loss; returns the largest
     /// excess of a point below them.
-    pub fn begin(&mut self, known: &[State], span: &Span) -> f64 {
+    pub fn begin(&mut self, known: &[(i64, f64)], span: &Span) -> f64 {
         (self.span, self.price) = (span.cost, span.price);
         self.wide = (0..63).find(|wide| span.cost >> wide < WIDE).unwrap_or(63);
-        self.narrow = self.wide;
-        self.lay(known);
-        self.bound();
-        std::mem::swap(&mut self.known, &mut self.corner);
+        self.known.clear();
+        self.known.resize((span.cost >> self.wide) as usize + 1, f64::NEG_INFINITY);
+        for (at, &(cost, loss)) in known.iter().enumerate() {
+            let next = known.get(at + 1).map_or(span.cost, |&(cost, _)| cost);
+            for bucket in cost >> self.wide..=next >> self.wide {
+                let end = next.min((bucket << self.wide).saturating_add(1 << self.wide));
+                let cap = &mut self.known[bucket as usize];
+                *cap = cap.max(loss + span.price * end as f64);
+            }
+        }
         self.known.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// Raises all caps from now on: a bound on the rounding error of an excess.
-    pub fn allow(&mut self, error: f64) {
-        self.error = error;
+    /// Counts losses in coarse ticks from now on, with so many units to one, and raises all caps by a bound on the
+    /// rounding error of an excess.
+    pub fn count(&mut self, units: f64, error: f64) {
+        self.units = units;
+        self.price = self.price * units * TICKS;
+        self.known.iter_mut().for_each(|cap| *cap = *cap * units * TICKS);
+        // Three roundings to whole ticks.
+        self.error = error * units * TICKS + 3.0;
     }
 
     /// Tabulates what may lead to a point; returns the largest excess of one.
-    pub fn fill(&mut self, stairs: &[State], rest: &Rest) -> f64 {
+    pub fn fill<K: Key>(&mut self, stairs: &[State<K>], rest: &Rest) -> f64 {
         let buckets = (2 * stairs.len() as i64).clamp(WIDE, NARROW);
         self.narrow = self.wide;
         while self.narrow > 0 && self.span >> self.narrow < buckets {
@@ -80,76 +95,72 @@ impl Ceiling {
             *corner = corner.min(*known) + self.error;
             most = most.max(*corner);
         }
-        self.rest = *rest;
+        self.rest = Rest { rates: rest.rates.map(|rate| rate * self.units * TICKS), reach: rest.reach };
         self.spread();
-        for (at, chunk) in self.limit.chunks_mut(self.ramp.len()).enumerate() {
-            let cap = self.cap[at] - self.price * ((at as i64) << self.wide) as f64;
+        for (at, chunk) in self.limit[..self.len].chunks_mut(self.ramp.len()).enumerate() {
+            let cap = upper(self.cap[at] - self.price * ((at as i64) << self.wide) as f64);
             for (limit, ramp) in chunk.iter_mut().zip(&self.ramp) {
                 let cap = cap - ramp;
                 *limit = if *limit < cap { *limit } else { cap };
             }
         }
-        most
+        most / TICKS / self.units
     }
 
     /// Caps on the loss between the ends, each for 2^shift of cost, and that shift.
     #[inline]
-    pub fn inside(&self) -> (&[f64], u32) {
-        (&self.limit, self.narrow)
+    pub fn inside(&self) -> (&[i32], u32) {
+        (&self.limit[..self.len], self.narrow)
     }
 
     /// Cap on the loss of a state outside the ends that may lead to a point between them.
-    #[inline]
-    pub fn outside(&self, cost: i64) -> f64 {
+    #[inline(never)]
+    pub fn outside(&self, cost: i64) -> i32 {
         let side = usize::from(cost >= 0);
         let out = if cost < 0 { -cost } else { cost - self.span };
-        if out > self.rest.reach[side] {
-            return f64::NEG_INFINITY;
+        if out > self.rest.reach[side] || self.rest.reach[side] == 0 {
+            return 0;
         }
-        self.ends[side] - self.rest.rates[side] * out as f64 - self.price * cost as f64
+        upper(self.ends[side] - self.rest.rates[side] * out as f64 - self.price * cost as f64)
     }
 
-    /// Tabulates the staircase: the loss of the last stair that costs no more than each narrow bucket.
-    fn lay(&mut self, stairs: &[State]) {
+    /// Tabulates the staircase: above the loss of the last stair that costs no more than each narrow bucket.
+    fn lay<K: Key>(&mut self, stairs: &[State<K>]) {
         let (n, round) = ((self.span >> self.narrow) as usize + 1, (1i64 << self.narrow) - 1);
-        let bucket = |stair: &State| ((stair.cost.max(0) + round) >> self.narrow) as usize;
-        self.limit.resize(n + STEP, 0.0);
+        let bucket = |stair: &State<K>| ((stair.cost().max(0) + round) >> self.narrow) as usize;
+        if self.limit.len() < n + STEP {
+            self.limit.resize(n + STEP, 0);
+        }
+        self.len = n;
         let mut from = stairs.first().map_or(n, bucket).min(n);
-        self.limit[..from].fill(f64::INFINITY);
-        for (at, &State { loss, .. }) in stairs.iter().enumerate() {
+        self.limit[..from].fill(MOST);
+        for (at, stair) in stairs.iter().enumerate() {
             let to = stairs.get(at + 1).map_or(n, bucket).min(n);
+            let limit = stair.key.upper() + 1;
             // A few buckets at once; what is too much the next stair overwrites.
-            self.limit[from..from + STEP].fill(loss);
+            self.limit[from..from + STEP].fill(limit);
             if to > from + STEP {
-                self.limit[from + STEP..to].fill(loss);
+                self.limit[from + STEP..to].fill(limit);
             }
             from = to;
             if from == n {
                 break;
             }
         }
-        self.limit.truncate(n);
         let width = self.price * (1i64 << self.narrow) as f64;
         self.ramp.clear();
-        self.ramp.extend((0..1 << (self.wide - self.narrow)).map(|at| f64::from(at) * width));
+        self.ramp.extend((0..1 << (self.wide - self.narrow)).map(|at| (f64::from(at) * width) as i32));
     }
 
     /// Largest excess of a point below the staircase in each wide bucket.
     fn bound(&mut self) {
         let width = self.price * (1i64 << self.narrow) as f64;
         self.corner.clear();
-        for (at, chunk) in self.limit.chunks(self.ramp.len()).enumerate() {
+        for (at, chunk) in self.limit[..self.len].chunks(self.ramp.len()).enumerate() {
             let start = self.price * ((at as i64) << self.wide) as f64;
-            // Several maxima, since each waits for the one before.
-            let mut most = [f64::NEG_INFINITY; LANES];
-            for (losses, ramps) in chunk.chunks(LANES).zip(self.ramp.chunks(LANES)) {
-                for ((most, loss), ramp) in most.iter_mut().zip(losses).zip(ramps) {
-                    let excess = loss + ramp;
-                    *most = if excess > *most { excess } else { *most };
-                }
-            }
-            let most = most.iter().copied().fold(f64::NEG_INFINITY, f64::max) + (start + width);
-            let last = chunk.first().map_or(most, |loss| loss + self.price * self.span as f64);
+            let most = chunk.iter().zip(&self.ramp).map(|(limit, ramp)| limit + ramp).fold(0, i32::max);
+            let most = coarse(most) + (start + width);
+            let last = chunk.first().map_or(most, |&limit| coarse(limit) + self.price * self.span as f64);
             self.corner.push(most.min(last));
         }
     }

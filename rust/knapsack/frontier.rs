@@ -10,6 +10,7 @@ use super::outcome::{Limits, Meter};
 use super::problem::Classes;
 use super::reduce::{Edge, Reduced};
 use super::stairs::Traces;
+use super::state::Key;
 use super::totals::Totals;
 
 /// Points for each unit for which there is room from the start.
@@ -59,15 +60,24 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
     let classes = Classes::build(&Input { constraints: &first, ..*input })?;
     let mut reduced = Reduced::default();
     reduced.fill(&classes);
+    let ends = (0..reduced.len()).map(|class| reduced.items_of(class));
+    let range: i64 = ends.map(|items| reduced.cost[items.end - 1] - reduced.cost[items.start]).sum();
+    let is_narrow = range < i64::from(i32::MAX);
+    let walk = if is_narrow { walk::<i64> } else { walk::<i128> };
+    Ok(walk(input, limits, classes, reduced))
+}
+
+/// Goes from supported point to supported point, with keys for the range of the costs.
+fn walk<K: Key>(input: &Input, limits: &Limits, classes: Classes, mut reduced: Reduced) -> Frontier {
     reduced.edges.sort_unstable_by(|a, b| b.slope.total_cmp(&a.slope).then(a.to.cmp(&b.to)));
     let mut frontier = Frontier { units: input.units, ..Frontier::default() };
     let mut totals = Totals::new(input, &classes, &reduced);
     let mut meter = Meter::new(limits);
-    let mut interval = Interval::default();
+    let mut interval = Interval::<K>::default();
     let (mut taken, mut straight) = (0, Vec::new());
     // As much as CNN-like tables need: room that is not touched costs nothing, moving points to more does.
     frontier.reserve((ROOM * input.units).min(1 << 20));
-    interval.traces.reserve((2 * ROOM * input.units).min(1 << 21));
+    interval.traces.reserve((4 * ROOM * input.units).min(1 << 22));
     while let Some(edges) = steepest(&reduced.edges[taken..]) {
         let span = Span {
             edges,
@@ -76,7 +86,7 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
             loss: edges.iter().map(|edge| -edge.slope * edge.cost as f64).sum(),
         };
         if interval.search(&reduced, totals.items(), &span, &mut meter) {
-            return Ok(Frontier::default());
+            return Frontier::default();
         }
         frontier.spans.push((frontier.cost.len(), taken));
         let near = 1e-9 * span.price * span.cost as f64;
@@ -96,7 +106,7 @@ pub fn frontier(input: &Input, limits: &Limits) -> Result<Frontier, KnapsackErro
     frontier.supported = lower_hull(&frontier.cost, &frontier.loss, &straight);
     frontier.complete = true;
     (frontier.reduced, frontier.classes, frontier.traces) = (reduced, classes, interval.traces);
-    Ok(frontier)
+    frontier
 }
 
 /// The first of the edges by falling slope, and those as steep up to rounding.

@@ -12,7 +12,8 @@
 use super::ceiling::{Ceiling, Rest};
 use super::outcome::Meter;
 use super::reduce::{Edge, Reduced};
-use super::stairs::{Shift, Stairs, State, Traces};
+use super::stairs::{Stairs, Traces};
+use super::state::{Key, Shift, State};
 
 /// A step away from the base item of a class.
 #[derive(Clone, Copy, Debug)]
@@ -45,41 +46,50 @@ pub struct Span<'a> {
 }
 
 const EPS: f64 = f64::EPSILON;
+/// Tests between two tables of caps: so many, and so many for each state.
+const FIXED: i64 = 128;
+const EACH: i64 = 8;
+/// Ticks of a unit of loss, whose size is a power of two of at least twice the largest loss.
+const TICKS: f64 = (1u64 << 61) as f64;
 
 /// Buffers of the search, reused from interval to interval.
 #[derive(Clone, Debug, Default)]
-pub struct Interval {
+pub struct Interval<K> {
     moves: Vec<Move>,
     core: Vec<CoreClass>,
     rest: Vec<Rest>,
     /// States that no other beats, by rising cost and falling loss.
-    stairs: Stairs,
-    merged: Stairs,
+    stairs: Stairs<K>,
+    merged: Stairs<K>,
     /// Points known from the start.
-    known: Vec<State>,
+    known: Vec<(i64, f64)>,
     /// Cost and loss one move away from either end.
     single: Vec<(i64, f64)>,
     /// New states of the class that enters.
-    fresh: Stairs,
+    fresh: Stairs<K>,
     /// New states of one move.
-    shifted: Stairs,
+    shifted: Stairs<K>,
     ceiling: Ceiling,
+    /// A unit of loss.
+    unit: f64,
     /// What led to the states, kept from interval to interval.
     pub traces: Traces,
 }
 
-impl Interval {
+impl<K: Key> Interval<K> {
     /// Searches the interval above `base`; true when a limit is passed. The points are read with `points`.
     pub fn search(&mut self, reduced: &Reduced, base: &[u32], span: &Span, meter: &mut Meter) -> bool {
         self.select_core(reduced, base, span);
         self.stairs.restart();
-        let mut most = 0.0;
+        let (mut most, mut due) = (0.0, 0);
         for at in 0..self.core.len() {
-            // Caps of an earlier class hold, if a little too high: every second class saves more than it costs.
-            if at % 2 == 0 {
+            // Caps of an earlier class hold, if a little too high: new ones have to save more than they cost.
+            if due <= 0 {
                 most = self.ceiling.fill(&self.stairs, &self.rest[at + 1]);
+                due = FIXED + EACH * self.stairs.len() as i64;
             }
             let Some(seen) = self.enter(self.core[at], span.cost, most) else { return true };
+            due -= self.stairs.len() as i64 * i64::from(self.core[at].to - self.core[at].from);
             if meter.spend(1 + seen as u64) {
                 return true;
             }
@@ -88,9 +98,14 @@ impl Interval {
     }
 
     /// Cost, loss and trace of the points from the base up to, not including, the dearer end, by rising cost.
-    pub fn points<'a>(&'a self, span: &'a Span) -> impl Iterator<Item = (i64, f64, u32)> {
-        let inside = self.stairs.iter().filter(|state| (0..span.cost).contains(&state.cost));
-        inside.map(|state| (state.cost, state.loss, state.origin as u32))
+    pub fn points(&self, span: &Span) -> impl Iterator<Item = (i64, f64, u32)> {
+        // Losses that differ by less than a coarse tick may leave several of one cost: the last loses least.
+        let after = self.stairs.iter().skip(1).map(State::cost).chain([i64::MAX]);
+        let (inside, unit) = (0..span.cost, self.unit);
+        self.stairs.iter().zip(after).filter_map(move |(state, after)| {
+            let is_point = inside.contains(&state.cost()) && state.cost() < after;
+            is_point.then(|| (state.cost(), state.ticks() as f64 / TICKS * unit, state.trace()))
+        })
     }
 
     /// Keeps the moves that may lead to a point and orders their classes.
@@ -119,7 +134,8 @@ impl Interval {
                 spread += largest;
             }
         }
-        self.ceiling.allow(8.0 * EPS * spread);
+        self.unit = 4.0 * f64::from_bits(spread.max(f64::MIN_POSITIVE).to_bits() >> 52 << 52);
+        self.ceiling.count(1.0 / self.unit, 8.0 * EPS * spread);
         self.core.sort_unstable_by(|a, b| b.size.total_cmp(&a.size).then(a.from.cmp(&b.from)));
         self.fill_rest();
     }
@@ -157,12 +173,12 @@ impl Interval {
         }
         self.single.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
         self.known.clear();
-        self.known.push(State::default());
+        self.known.push((0, 0.0));
         let mut least = 0.0f64;
         for &(cost, loss) in &self.single {
             if loss < least {
                 least = loss;
-                self.known.push(State { cost, loss, origin: 0 });
+                self.known.push((cost, loss));
             }
         }
     }
@@ -170,12 +186,14 @@ impl Interval {
     /// Joins what the moves of a class make of the states into the staircase; no state above `most` is of use.
     /// Returns how many new states there were, or nothing when they cannot be numbered.
     fn enter(&mut self, class: CoreClass, span: i64, most: f64) -> Option<usize> {
-        let Self { moves, stairs, merged, fresh, shifted, traces, ceiling, .. } = self;
+        let Self { moves, stairs, merged, fresh, shifted, traces, ceiling, unit, .. } = self;
         let mut seen = 0;
-        fresh.clear();
+        fresh.clear(0);
         for step in moves[class.from as usize..class.to as usize].iter().filter(|step| step.excess < most) {
-            let shift = Shift { cost: step.cost, loss: step.loss, item: step.item };
-            shifted.sift(stairs, shift, ceiling);
+            let shift = Shift { cost: step.cost, ticks: (step.loss / *unit * TICKS) as i64, item: step.item };
+            if !shifted.sift(stairs, shift, ceiling, traces) {
+                return None;
+            }
             seen += shifted.len();
             if fresh.is_empty() {
                 std::mem::swap(fresh, shifted);
@@ -185,9 +203,6 @@ impl Interval {
             }
         }
         if seen > 0 {
-            if !traces.number(fresh) {
-                return None;
-            }
             merged.join(stairs, fresh);
             std::mem::swap(stairs, merged);
             stairs.trim(span, ceiling);

@@ -4,7 +4,7 @@
 //!
 //! In reading order: `problem` (tables to classes of items), `reduce` (dominance, hulls), `bound` (linear
 //! relaxation), `expand` (closing the gap of one budget), `one` (the three together, warm); `frontier` (every
-//! Pareto point, by `interval`, `stairs` and `ceiling`); for several budgets
+//! Pareto point, by `interval`, `stairs` of `state`s and `ceiling`); for several budgets
 //! `dual` (prices, by `master`), `search` (complete below a threshold, by `subsets` and `rates`), `branch` (over
 //! the `kept` items) and `many` (these together); `lexicographic` (ties by cost); for losses with pair terms `pairs`
 //! (the model), `messages` (its bound), `exchange` (good choices) and `coupled` (branch and bound). For regret over many
@@ -35,6 +35,7 @@ mod reduce;
 mod search;
 mod solve;
 mod stairs;
+mod state;
 mod subsets;
 mod totals;
 
