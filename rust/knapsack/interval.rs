@@ -84,11 +84,15 @@ impl<K: Key> Interval<K> {
         let (mut most, mut due) = (0.0, 0);
         for at in 0..self.core.len() {
             // Caps of an earlier class hold, if a little too high: new ones have to save more than they cost.
-            if due <= 0 {
+            let is_due = due <= 0;
+            if is_due {
                 most = self.ceiling.fill(&self.stairs, &self.rest[at + 1]);
                 due = FIXED + EACH * self.stairs.len() as i64;
             }
-            let Some(seen) = self.enter(self.core[at], span.cost, most) else { return true };
+            let Some(seen) = self.enter(self.core[at], most) else { return true };
+            if is_due {
+                self.stairs.trim(span.cost, &self.ceiling);
+            }
             due -= self.stairs.len() as i64 * i64::from(self.core[at].to - self.core[at].from);
             if meter.spend(1 + seen as u64) {
                 return true;
@@ -185,7 +189,7 @@ impl<K: Key> Interval<K> {
 
     /// Joins what the moves of a class make of the states into the staircase; no state above `most` is of use.
     /// Returns how many new states there were, or nothing when they cannot be numbered.
-    fn enter(&mut self, class: CoreClass, span: i64, most: f64) -> Option<usize> {
+    fn enter(&mut self, class: CoreClass, most: f64) -> Option<usize> {
         let Self { moves, stairs, merged, fresh, shifted, traces, ceiling, unit, .. } = self;
         let mut seen = 0;
         fresh.clear(0);
@@ -205,7 +209,6 @@ impl<K: Key> Interval<K> {
         if seen > 0 {
             merged.join(stairs, fresh);
             std::mem::swap(stairs, merged);
-            stairs.trim(span, ceiling);
         }
         Some(seen)
     }
