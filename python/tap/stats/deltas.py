@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -11,13 +11,14 @@ from tap.errors import DataError, FormatError
 from tap.formats import Format, weight_only
 from tap.formats.base import Grid
 from tap.formats.gguf import Blocks, GgufFormat
+from tap.stats.codes import Codes
 from tap.stats.units import Unit
 
 _TOGETHER = 1 << 22
 """Elements of dw that are formed at once (16 MB)."""
 
 
-_Kept = Grid | Blocks | Tensor
+_Kept = Grid | Blocks | Codes | Tensor
 
 
 class Deltas:
@@ -43,6 +44,13 @@ class Deltas:
         for index in range(len(self.distinct)):
             self._quantized(unit, index)
 
+    def round(self, unit: int, chosen: Callable[[Format, Grid], Tensor]) -> None:
+        """Let `chosen` give the quantized weight [out, in * pos] for each format with a grid of integers."""
+        for index, format in enumerate(self.distinct):
+            grid = self._quantized(unit, index)
+            if isinstance(grid, Grid):
+                self._kept[unit, index] = Codes.of(grid, chosen(format, grid))
+
     def of(self, unit: int, rows: slice | Tensor | None = None, formats: slice | None = None) -> Tensor:
         """dw [D, rows, in, pos] of one unit in the D distinct weight formats, or some of them."""
         rows = slice(None) if rows is None else rows
@@ -54,7 +62,7 @@ class Deltas:
             if isinstance(kept, Grid):
                 _error(kept, rows, weight.flatten(1), place.flatten(1))
             else:
-                values = kept.values(rows) if isinstance(kept, Blocks) else kept[rows]
+                values = kept.values(rows) if isinstance(kept, Blocks | Codes) else kept[rows]
                 torch.sub(values.view_as(weight).to(weight), weight, out=place)
         return out
 

@@ -40,6 +40,7 @@ PASSES: dict[str, dict[str, tuple[str, ...]]] = {
     "output gradients": {"gz2": OUT, "fisher_z": OUT},
     "gradients": {"g": WEIGHT, "plain": UNIT, "gdw": FORMAT, "gdw_abs": FORMAT},
     "squared gradients": {"g2": WEIGHT, "fisher_dw2": FORMAT},
+    "compensated noise": {"comp_gz_noise": FORMAT, "comp_logit_gz": FORMAT, "comp_logit_noise": FORMAT},
     "synflow": {"synflow": WEIGHT},
     "virtual gradients": {"vgrad": WEIGHT},
     "curvature": {"trace": UNIT, "h": WEIGHT},
@@ -51,11 +52,11 @@ PASSES: dict[str, dict[str, tuple[str, ...]]] = {
 AXES: dict[str, tuple[str, ...]] = {name: axes for group in PASSES.values() for name, axes in group.items()}
 """The axes of every input."""
 
-COSTLY = ("curvature", "largest eigenvalue", "gradient flow")
-"""Passes that differentiate twice; all others together are the cheap set."""
+COSTLY = ("compensated noise", "curvature", "largest eigenvalue", "gradient flow")
+"""Passes that round with error compensation or differentiate twice; all others are the cheap set."""
 
 CHEAP = tuple(name for key, group in PASSES.items() if key not in COSTLY for name in group)
-"""Inputs that need no second derivative: pass `inputs=CHEAP` for quick tables of large models."""
+"""Inputs of all passes that are not costly: pass `inputs=CHEAP` for quick tables of large models."""
 
 
 def passes_for(

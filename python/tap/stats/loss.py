@@ -22,7 +22,7 @@ def targets_for(model: nn.Module, batches: Batches, batch: Batch, logits: Tensor
     if given is not None:
         _check_targets(given, logits, batch)
         return given.to(logits.device)
-    own = logits.detach().argmax(_class_axis(logits, None))
+    own = logits.detach().argmax(class_axis(logits, None))
     mask = batch.kwargs.get("attention_mask")
     if isinstance(mask, Tensor) and mask.shape == own.shape:
         own = own.masked_fill(mask.to(own.device) == 0, IGNORED)
@@ -48,7 +48,7 @@ def losses(logits: Tensor, targets: Tensor, loss: Loss | None = None) -> Tensor:
     logits = logits.float()
     if loss == "squared-error" or (loss is None and targets.is_floating_point()):
         return (logits - targets.reshape(logits.shape).float()).square().flatten(1).sum(1) / 2
-    axis = _class_axis(logits, targets)
+    axis = class_axis(logits, targets)
     each = functional.cross_entropy(logits.movedim(axis, 1), targets, ignore_index=IGNORED, reduction="none")
     return _mean_of_counted(each, targets)
 
@@ -58,7 +58,7 @@ def target_logits(logits: Tensor, targets: Tensor) -> Tensor:
     logits = logits.float()
     if targets.is_floating_point():
         return logits.flatten(1).sum(1)
-    axis = _class_axis(logits, targets)
+    axis = class_axis(logits, targets)
     chosen = logits.gather(axis, targets.clamp(min=0).unsqueeze(axis)).squeeze(axis)
     return _mean_of_counted(chosen.masked_fill(targets == IGNORED, 0.0), targets)
 
@@ -87,7 +87,7 @@ def check_finite(values: Tensor, batch: Batch, what: str) -> None:
         )
 
 
-def _class_axis(logits: Tensor, targets: Tensor | None) -> int:
+def class_axis(logits: Tensor, targets: Tensor | None) -> int:
     """The axis of the classes: the last for vectors and tokens, 1 for images and where targets say so."""
     if targets is not None:
         last = logits.shape[:-1] == targets.shape
@@ -108,7 +108,7 @@ def _check_targets(targets: Tensor, logits: Tensor, batch: Batch) -> None:
         fits = targets.numel() == logits.numel()
     else:
         fits = targets.shape in (logits.shape[:-1], logits.shape[:1] + logits.shape[2:])
-        classes = logits.shape[_class_axis(logits, targets)] if fits else 0
+        classes = logits.shape[class_axis(logits, targets)] if fits else 0
         counted = targets[targets != IGNORED]
         if fits and counted.numel() and not 0 <= int(counted.min()) <= int(counted.max()) < classes:
             raise DataError(

@@ -23,6 +23,9 @@ from tap.stats.sampling import Block
 from tap.stats.table import LayerTable, Sample
 from tap.stats.units import Unit
 
+_NOISE_SAMPLES, _NOISE_SEQUENCES = 64, 32
+"""By default; each token of a sequence is one more product."""
+
 
 @dataclass
 class Collection:
@@ -68,6 +71,16 @@ class Collection:
     def deltas(self) -> Deltas:
         """Quantization errors of every unit and format."""
         return Deltas(self.units, self.weights, self.formats)
+
+    @cached_property
+    def noise_batches(self) -> tuple[Batches, Batches]:
+        """The samples that the noise is averaged over, and the others."""
+        count = self.batches.n_samples
+        wanted = self.noise_samples or count
+        if wanted == "auto":
+            tokens = any(unit.kind == "embedding" for unit in self.units)
+            wanted = _NOISE_SEQUENCES if tokens else _NOISE_SAMPLES
+        return self.batches.cut(min(count, wanted))
 
     @property
     def devices(self) -> list[torch.device]:

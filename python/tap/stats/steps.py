@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tap.stats.batches import Batches
+from tap.stats.compensated import compensated
 from tap.stats.curvature import hessian_gradient, hutchinson, largest_eigenvalues
 from tap.stats.deltas import error_sums
 from tap.stats.gradients import Gradients, OutputGradients
@@ -21,7 +22,6 @@ from tap.stats.ranges import input_ranges
 from tap.stats.saliency import synflow, virtual_gradient
 from tap.stats.state import Collection
 
-_NOISE_SAMPLES, _NOISE_SEQUENCES = 64, 32
 _SMALLEST_PART = 8
 """Batches are halved where two gradients of each output are held at once, or sums of the weights' gradients
 beside the activations, down to so many samples."""
@@ -72,7 +72,7 @@ def formats(state: Collection) -> None:
 
 def network(state: Collection) -> None:
     """Everything from the forward pass and the backward passes of first order, and the errors of weights."""
-    few, others = state.batches.cut(_noise_samples(state))
+    few, others = state.noise_batches
     state.notes["noise_samples"] = few.n_samples
     quick, close = _quick(state), _close(state)
     quick_gradients = state.wants("gradients", "squared gradients", "gradient flow", "output gradients")
@@ -83,15 +83,6 @@ def network(state: Collection) -> None:
     _keep_moments(state, quick)
     _keep_noise(state, close, few.n_samples)
     _keep_errors(state, quick.pop("gradients", None))
-
-
-def _noise_samples(state: Collection) -> int:
-    """How many samples the noise is averaged over; each token of a sequence is one more product."""
-    count = state.batches.n_samples
-    if state.noise_samples == "auto":
-        tokens = any(unit.kind == "embedding" for unit in state.units)
-        return min(count, _NOISE_SEQUENCES if tokens else _NOISE_SAMPLES)
-    return min(count, state.noise_samples or count)
 
 
 def _quick(state: Collection) -> dict[str, Any]:
@@ -249,5 +240,7 @@ def curvature(state: Collection) -> None:
             state.sample("hg", index, matrix(values, unit))
 
 
-STEPS: tuple[Callable[[Collection], None], ...] = (shapes, weights, formats, network, saliency, curvature)
+STEPS: tuple[Callable[[Collection], None], ...] = (
+    shapes, weights, formats, network, compensated, saliency, curvature
+)  # fmt: skip
 """The order of a collection."""

@@ -1,0 +1,123 @@
+"""Output errors of weights as `tap.quantize` rounds them, and what loss and logits make of them.
+
+With D = x * dq the output error of one unit, dq = q - w, q rounded with error compensation (GPTQ):
+
+    comp_gz_noise    = E sum gz^2 D^2         gz the gradient of the loss
+    comp_logit_gz    = E sum gv^2 D^2         gv the gradient of v . logits, v normal and of mean zero
+    comp_logit_noise = E (sum gv D)^2 = E |J D|^2
+
+with J the derivative of the logits in the output. Unlike the loss, the logits have gradients on samples
+that the network is sure of; these matter once the other units are rounded too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from tap.formats import Format, Grid
+from tap.quantize.compensate import Compensation, compensations
+from tap.quantize.weights import round_unit
+from tap.stats.batches import IGNORED
+from tap.stats.deltas import Deltas
+from tap.stats.layers import matrix
+from tap.stats.loss import Loss, class_axis
+from tap.stats.noise import OutputNoise
+from tap.stats.passes import Pass, samples_apart
+from tap.stats.state import Collection
+from tap.stats.unchanged import lent
+
+PROJECTIONS = 4
+"""Random proportions of the logits for each sample."""
+_SAMPLES = 256
+"""Samples that the second moments of the inputs are taken from."""
+_MOMENTS = 1 << 26
+"""Elements of second moments held at once (256 MB)."""
+
+
+def compensated(state: Collection) -> None:
+    """comp_gz_noise, comp_logit_gz, comp_logit_noise."""
+    if not state.wants("compensated noise"):
+        return
+    deltas = _deltas(state)
+    random = torch.Generator().manual_seed(state.generator.initial_seed())
+    found = {"comp_gz_noise": _noise(state, deltas, state.loss, 1).result("gz_noise", 1)}
+    if state.names & {"comp_logit_gz", "comp_logit_noise"}:
+        noise = _noise(state, deltas, _Projection(random), PROJECTIONS)
+        found["comp_logit_gz"] = noise.result("gz_noise", PROJECTIONS)
+        found["comp_logit_noise"] = noise.result("gdw2", PROJECTIONS)
+    for name, values in found.items():
+        if name in state.names:
+            state.column(name, values / state.noise_batches[0].n_samples)
+
+
+class _Projection:
+    """v . logits of each sample, summed over positions that count."""
+
+    def __init__(self, random: torch.Generator) -> None:
+        self._random = random
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        v = torch.randn(logits.shape, generator=self._random).to(logits.device)
+        if not targets.is_floating_point():
+            axis = class_axis(logits, targets)
+            v = v - v.mean(axis, keepdim=True)
+            v = v.masked_fill((targets == IGNORED).unsqueeze(axis), 0.0)
+        return (v * logits.float()).flatten(1).sum(1)
+
+
+def _noise(state: Collection, deltas: Deltas, loss: Loss | None, times: int) -> OutputNoise:
+    """The noise of all units under a loss, summed over the samples `times` times."""
+    batches = state.noise_batches[0]
+    if not samples_apart(state.layers):
+        batches = batches.split(1)
+    noise = OutputNoise(deltas, state.devices)
+    run = Pass(
+        state.model, state.layers, forward=[], backward=[noise], gradients=True, logits=False, loss=loss,
+        end_batch=noise.end_batch,
+    )  # fmt: skip
+    advance = state.bar.start("errors of compensated weights", times * batches.n_samples)
+    for _ in range(times):
+        run.run(batches, advance)
+    return noise
+
+
+def _deltas(state: Collection) -> Deltas:
+    """Errors of the weights as `tap.quantize` rounds them, kept as codes."""
+    advance = state.bar.start("compensated rounding", len(state.units))
+    deltas = Deltas(state.units, state.weights, state.formats)
+    data = state.batches.limit(_SAMPLES)
+    for group in _groups(state):
+        with lent(state.model):
+            found = compensations(state.model, state.layers, data, group)
+        for unit in group:
+            if unit in found:
+                deltas.round(unit, _rounding(state, unit, found.pop(unit)))
+            advance(1)
+    return deltas
+
+
+def _rounding(state: Collection, unit: int, found: Compensation) -> Callable[[Format, Grid], Tensor]:
+    """Chooses the values [out, columns] of a unit on a grid."""
+    layer, weight = state.units[unit], state.parameters[unit].detach().float()
+
+    def chosen(format: Format, grid: Grid) -> Tensor:
+        return matrix(round_unit(format, layer, weight, found, grid), layer).flatten(1)
+
+    return chosen
+
+
+def _groups(state: Collection) -> Iterator[list[int]]:
+    """Units whose second moments are held at once."""
+    group: list[int] = []
+    size = 0
+    for index, unit in enumerate(state.units):
+        moments = unit.groups * (unit.inp * unit.pos) ** 2
+        if group and size + moments > _MOMENTS:
+            yield group
+            group, size = [], 0
+        group.append(index)
+        size += moments
+    yield group

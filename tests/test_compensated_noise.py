@@ -1,0 +1,101 @@
+"""Inputs of weights rounded with error compensation, beside each sample differentiated on its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tap
+from oracles.compensated import reference
+from tap.stats.inputs import AXES, PASSES
+
+INPUTS = tuple(PASSES["compensated noise"])
+FORMATS = ["int2", "int3-asym", "int4"]
+
+
+def images() -> tuple[nn.Module, Tensor]:
+    """A small convolutional network and 12 images."""
+    torch.manual_seed(5)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.Conv2d(6, 8, 3, 2, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(72, 4),
+    )  # fmt: skip
+    return net.eval(), torch.randn(12, 3, 8, 8)
+
+
+def collected(net: nn.Module, data: object, **options: object) -> tap.LayerTable:
+    """The table of the compensated inputs."""
+    given: dict[str, object] = {"formats": FORMATS, "inputs": INPUTS, "progress": False}
+    return tap.collect(net, data, **{**given, **options})  # type: ignore[arg-type]
+
+
+def test_equal_one_backward_pass_a_sample() -> None:
+    net, x = images()
+    y = torch.randint(0, 4, (12,))
+    table = collected(net, [(x[:8], y[:8]), (x[8:], y[8:])], seed=3)
+    expected = reference(
+        net, [unit.name for unit in table.units], [(x[:8], y[:8]), (x[8:], y[8:])], FORMATS, 3
+    )
+    for name in INPUTS:
+        found = torch.tensor(table.columns[name])
+        torch.testing.assert_close(found, expected[name], rtol=1e-4, atol=1e-9, msg=name)
+
+
+def test_logit_noise_is_the_mean_square_of_the_linear_change_of_the_logits() -> None:
+    torch.manual_seed(6)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5)).eval()
+    x = torch.randn(400, 6)
+    table = collected(net, x, formats=["int3"], noise_samples=None)
+    small = tap.quantize(net, {"0": "int3"}, data=x, correct=False)
+    changed = (small[0].weight - net[0].weight).detach()  # type: ignore[operator]
+    hidden = torch.tanh(net[0](x))
+    logits = ((x @ changed.T) * (1 - hidden.square())) @ net[2].weight.T  # type: ignore[operator]
+    logits = logits - logits.mean(1, keepdim=True)
+    expected = float(logits.detach().square().sum(1).mean())
+    assert table.columns["comp_logit_noise"][0, 0] == pytest.approx(expected, rel=0.15)
+
+
+def test_compensation_lowers_the_noise_of_correlated_inputs() -> None:
+    torch.manual_seed(7)
+    net = nn.Sequential(nn.Linear(32, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    x = torch.randn(64, 4) @ torch.randn(4, 32)
+    table = tap.collect(
+        net, x, formats=["int3"], inputs=["gz_noise", "comp_gz_noise"], progress=False, noise_samples=None
+    )
+    assert table.columns["comp_gz_noise"][0, 0] < 0.5 * table.columns["gz_noise"][0, 0]
+
+
+def test_embeddings_are_rounded_to_the_nearest() -> None:
+    torch.manual_seed(8)
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.head = nn.Embedding(11, 8), nn.Linear(8, 11)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return torch.as_tensor(self.head(torch.tanh(self.embed(ids))))
+
+    ids = torch.randint(0, 11, (6, 5))
+    options = {"formats": ["int3", "int4"], "inputs": (*INPUTS, "gz_noise"), "progress": False}
+    table = tap.collect(Tokens().eval(), ids, **options)  # type: ignore[arg-type]
+    first = [unit.name for unit in table.units].index("embed")
+    torch.testing.assert_close(
+        torch.tensor(table.columns["comp_gz_noise"][first]), torch.tensor(table.columns["gz_noise"][first])
+    )
+    assert all((table.columns[name] > 0).all() for name in INPUTS)
+
+
+def test_formats_of_the_inputs_share_the_noise_of_the_weights() -> None:
+    net, x = images()
+    table = collected(net, x, formats=["int4", "int4+a8"])
+    assert all((table.columns[name][:, 0] == table.columns[name][:, 1]).all() for name in INPUTS)
+
+
+def test_other_inputs_do_not_depend_on_these() -> None:
+    net, x = images()
+    alone = tap.collect(net, x, formats=FORMATS, inputs=["trace", "dw2"], progress=False)
+    beside = tap.collect(net, x, formats=FORMATS, inputs=["trace", "dw2", *INPUTS], progress=False)
+    assert all((alone.columns[name] == beside.columns[name]).all() for name in ("trace", "dw2"))
+    assert all(AXES[name] == ("format",) for name in INPUTS)
