@@ -87,6 +87,33 @@ def test_validation_chooses_among_what_was_found_and_is_never_shown(tmp_path: Pa
     assert {one.id for one in plain.best} <= {one.id for one in known}
 
 
+def test_among_programs_that_validation_cannot_tell_apart_the_smallest_comes_first(tmp_path: Path) -> None:
+    judges = [net(seed) for seed in (7, 8, 9)]
+    chosen = run(
+        tmp_path / "run.db",
+        validation=[(f"sealed{at}", one.table, one.target) for at, one in enumerate(judges)],
+    )
+    with Store(tmp_path / "run.db") as store:
+        known = [one for one in store.candidates() if one.fitness is not None]
+    assert len(known) < 200
+    worth = {
+        one.id: [float(screen([one.code], each.table, each.target).spearman[0]) for each in judges]
+        for one in known
+    }
+    worth = {number: values for number, values in worth.items() if np.isfinite(values).all()}
+    best = max(worth, key=lambda number: sum(worth[number]))
+    level = []
+    for number, values in worth.items():
+        behind = [first - own for first, own in zip(worth[best], values, strict=True)]
+        mean = sum(behind) / 3
+        error = (sum((each - mean) ** 2 for each in behind) / 2 / 3) ** 0.5
+        if mean <= error:
+            level.append(number)
+    ops = {one.id: one.ops for one in known}
+    assert chosen.best[0].id in level
+    assert ops[chosen.best[0].id] == min(ops[number] for number in level)
+
+
 def test_same_seed_same_run_and_another_seed_another(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         run(tmp_path / name, seed=seed)

@@ -133,6 +133,9 @@ def main() -> None:
     parser.add_argument(
         "--also", action="append", default=[], metavar="TABLE,TARGET", help="search on it, too"
     )
+    parser.add_argument(
+        "--pool", action="append", default=[], metavar="TABLE,TARGET", help="one more to search on or choose"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--validation", type=int, default=3, help="small networks that choose")
     parser.add_argument("--generations", type=int, default=6)
@@ -143,7 +146,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    nets = small(given.folder)
+    nets = small(given.folder) + [read(pair) for pair in given.pool]
     ours = {f"seed {seed}": frozen(nets, seed, given) for seed in range(given.seeds)}
     unseen = [read(pair) for pair in given.unseen]
     named = {name: proxies.load(name).source for name in proxies.names()}

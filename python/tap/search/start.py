@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,8 +33,8 @@ from tap.search.view import View, view
 from tap.stats.table import LayerTable
 
 T = TypeVar("T")
-VALIDATED = 200
-"""The fittest candidates among which validation networks choose."""
+VALIDATED, OF_SIZE = 200, 10
+"""Validation networks choose among so many of the fittest, and the fittest so many of each size."""
 
 
 def search(
@@ -68,8 +69,8 @@ def search(
         store: the SQLite file of the run; without one the run leaves nothing behind.
         seed, budget: take the place of those in `settings`.
         held_out: (name, table, target) of networks that are scored once, at the end.
-        validation: the same of networks that no fitness and no prompt reads: the best programs are put in the
-            order of their mean agreement there, against programs that fit the search networks alone.
+        validation: the same of networks that no fitness and no prompt reads: the smallest program comes first
+            that agrees as well there as the best one, against programs that fit the search networks alone.
         references: named programs to compare with, all of `tap.proxies` by default.
         evaluate: for each network, the accuracy kept by a plan; see `tap.search.fitness.PlanAccuracy`.
         resume: go on with the run in `store`, under its own settings; `budget` and `settings` may only raise
@@ -238,15 +239,29 @@ def _standing(references: Mapping[str, str], nets: Sequence[Net]) -> list[str]:
 
 
 def _validated(known: Sequence[Candidate], judges: Sequence[Net]) -> list[Candidate]:
-    """The fittest candidates in the order of their mean agreement on the validation networks."""
+    """The fittest candidates; first, by size, those that the validation networks cannot tell from the best.
+
+    A program is told from the best when its agreement lies lower on the mean of the networks by more than the
+    standard error of that difference (the one-standard-error rule: Breiman et al., CART, 1984, section 3.4.3).
+    """
     scored = [one for one in known if one.fitness is not None]
-    fittest = sorted(scored, key=lambda one: (-(one.fitness or 0.0), one.id))[:VALIDATED]
-    if not fittest:
+    fittest = sorted(scored, key=lambda one: (-(one.fitness or 0.0), one.id))
+    sizes = Counter[int]()
+    pool = []
+    for place, one in enumerate(fittest):
+        sizes[one.ops] += 1
+        if place < VALIDATED or sizes[one.ops] <= OF_SIZE:
+            pool.append(one)
+    if not pool:
         return []
-    tables, targets = [net.table for net in judges], [net.target for net in judges]
-    found = screen([one.code for one in fittest], tables, targets)
-    worth = np.where(found.ok, found.spearman, -np.inf)
-    return [fittest[at] for at in np.lexsort((np.arange(len(fittest)), -worth))]
+    found = [screen([one.code for one in pool], net.table, net.target) for net in judges]
+    worth = np.stack([np.where(one.ok, one.spearman, -np.inf) for one in found])
+    mean, ops = worth.mean(axis=0), np.array([one.ops for one in pool])
+    behind = worth[:, np.argmax(mean), None] - np.maximum(worth, -1e9)
+    error = behind.std(axis=0, ddof=1) / np.sqrt(len(judges)) if len(judges) > 1 else 0.0
+    level = np.isfinite(mean) & (behind.mean(axis=0) <= error)
+    order = np.lexsort((np.arange(len(pool)), -mean, np.where(level, ops, 0), ~level))
+    return [pool[at] for at in order]
 
 
 def _result(
