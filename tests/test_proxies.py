@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from oracles.dsl_random import INPUTS
+from oracles import compensated
 from oracles.proxies import SCORES, SENSITIVITY, error_of, facts, small_case
 from tap import proxies
 from tap.errors import ProxyError
@@ -113,6 +114,9 @@ def small() -> tuple[LayerTable, dict[str, np.ndarray]]:
             row = [float(torch.as_tensor(score(fact, error))) for error in errors]
             scores.setdefault(name, np.zeros((0, len(formats))))
             scores[name] = np.vstack([scores[name], row])
+    names = [unit.name for unit in table.units]
+    noise = compensated.reference(model, names, [(images, labels)], list(FORMATS), 0)
+    scores["logit_noise"] = noise["comp_logit_noise"].numpy()
     trace = np.array([float(fact.hessian.trace()) for fact in found])
     diagonal = tuple(
         fact.hessian.diagonal().reshape(unit.out, unit.inp, unit.pos).float().numpy()
@@ -170,6 +174,6 @@ def test_every_known_formula_is_a_program_with_a_golden_result() -> None:
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     missing = set(KNOWN) - set(proxies.names()) | set(proxies.names()) - set(golden)
     assert not missing
-    twins = set(SCORES) | set(SENSITIVITY)
+    twins = set(SCORES) | set(SENSITIVITY) | {"logit_noise"}
     assert set(proxies.names()) <= twins
     assert all(np.isfinite(golden[name]).all() for name in KNOWN)
