@@ -53,7 +53,7 @@ def test_logit_noise_is_the_mean_square_of_the_linear_change_of_the_logits() -> 
     logits = ((x @ changed.T) * (1 - hidden.square())) @ net[2].weight.T  # type: ignore[operator]
     logits = logits - logits.mean(1, keepdim=True)
     expected = float(logits.detach().square().sum(1).mean())
-    assert table.columns["comp_logit_noise"][0, 0] == pytest.approx(expected, rel=0.15)
+    assert table.columns["comp_logit_dw2"][0, 0] == pytest.approx(expected, rel=0.15)
 
 
 def test_compensation_lowers_the_noise_of_correlated_inputs() -> None:

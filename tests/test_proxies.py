@@ -116,7 +116,7 @@ def small() -> tuple[LayerTable, dict[str, np.ndarray]]:
             scores[name] = np.vstack([scores[name], row])
     names = [unit.name for unit in table.units]
     noise = compensated.reference(model, names, [(images, labels)], list(FORMATS), 0)
-    scores["logit_noise"] = noise["comp_logit_noise"].numpy()
+    scores["logit_noise"] = noise["comp_logit_dw2"].numpy()
     trace = np.array([float(fact.hessian.trace()) for fact in found])
     diagonal = tuple(
         fact.hessian.diagonal().reshape(unit.out, unit.inp, unit.pos).float().numpy()

@@ -66,7 +66,7 @@ inputs! {
         "gz_noise" "mean over samples of sum gz^2 * (output error)^2 (ModelOpt)"
         "comp_gz_noise" "gz_noise of weights rounded with error compensation"
         "comp_logit_gz" "the same with gradients of the logits in random proportions, not of the loss"
-        "comp_logit_noise" "mean squared change of the logits to first order, weights rounded with error compensation"
+        "comp_logit_dw2" "mean squared change of the logits to first order, weights rounded with error compensation"
         "act_noise" "mean over samples of the squared error of the activation quantizer; 0 when act_bits is 16"
         "gx_noise" "mean over samples of sum |gx * (input error)|; 0 when act_bits is 16"
     }

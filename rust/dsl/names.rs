@@ -116,7 +116,7 @@ const fn words() -> Words {
 }
 
 const fn with(mut words: Words, name: &str, word: Word) -> Words {
-    assert!(name.len() <= 16, "words of the language have at most sixteen bytes");
+    assert!(name.len() < 16, "words of the language have at most fifteen bytes");
     words.entries[words.count] = Entry { key: key(name.as_bytes()), word };
     words.count += 1;
     words

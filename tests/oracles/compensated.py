@@ -19,7 +19,7 @@ def reference(
     count = len(images)
     found = {
         name: torch.zeros(len(names), len(formats), dtype=torch.float64)
-        for name in ("comp_gz_noise", "comp_logit_gz", "comp_logit_noise")
+        for name in ("comp_gz_noise", "comp_logit_gz", "comp_logit_dw2")
     }
     random = torch.Generator().manual_seed(seed)
     draws = [[torch.randn(len(x), 4, generator=random) for x, _ in batches] for _ in range(PROJECTIONS)]
@@ -47,6 +47,6 @@ def reference(
                         (gv,) = torch.autograd.grad((logits[0] * v).sum(), kept["z"], retain_graph=True)
                         share = count * PROJECTIONS
                         found["comp_logit_gz"][unit, place] += float((gv * error).square().sum()) / share
-                        found["comp_logit_noise"][unit, place] += float((gv * error).sum().square()) / share
+                        found["comp_logit_dw2"][unit, place] += float((gv * error).sum().square()) / share
             handle.remove()
     return found

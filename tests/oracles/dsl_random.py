@@ -12,7 +12,7 @@ INPUTS: dict[frozenset[str], tuple[str, ...]] = {
         "": "numel macs depth index n_layers out_channels in_channels kernel stride groups is_conv is_linear "
         "is_depthwise is_first is_last trace lambda_max cka_sum plain w_norm2 act_mean act_absmax z_std",
         "format": "bits bytes act_bits dw2 dw_max fisher_dw2 gdw gdw_abs gdw2 logit_dw2 out_noise gz_noise "
-        "comp_gz_noise comp_logit_gz comp_logit_noise act_noise gx_noise",
+        "comp_gz_noise comp_logit_gz comp_logit_dw2 act_noise gx_noise",
         "out in pos": "w g g2 h hg synflow vgrad",
         "format out in pos": "dw",
         "in": "x_mean x_var x_absmax x_sq",

@@ -4,7 +4,7 @@ With D = x * dq the output error of one unit, dq = q - w, q rounded with error c
 
     comp_gz_noise    = E sum gz^2 D^2         gz the gradient of the loss
     comp_logit_gz    = E sum gv^2 D^2         gv the gradient of v . logits, v normal and of mean zero
-    comp_logit_noise = E (sum gv D)^2 = E |J D|^2
+    comp_logit_dw2 = E (sum gv D)^2 = E |J D|^2
 
 with J the derivative of the logits in the output. Unlike the loss, the logits have gradients on samples
 that the network is sure of; these matter once the other units are rounded too.
@@ -38,16 +38,16 @@ _MOMENTS = 1 << 26
 
 
 def compensated(state: Collection) -> None:
-    """comp_gz_noise, comp_logit_gz, comp_logit_noise."""
+    """comp_gz_noise, comp_logit_gz, comp_logit_dw2."""
     if not state.wants("compensated noise"):
         return
     deltas = _deltas(state)
     random = torch.Generator().manual_seed(state.generator.initial_seed())
     found = {"comp_gz_noise": _noise(state, deltas, state.loss, 1).result("gz_noise", 1)}
-    if state.names & {"comp_logit_gz", "comp_logit_noise"}:
+    if state.names & {"comp_logit_gz", "comp_logit_dw2"}:
         noise = _noise(state, deltas, _Projection(random), PROJECTIONS)
         found["comp_logit_gz"] = noise.result("gz_noise", PROJECTIONS)
-        found["comp_logit_noise"] = noise.result("gdw2", PROJECTIONS)
+        found["comp_logit_dw2"] = noise.result("gdw2", PROJECTIONS)
     for name, values in found.items():
         if name in state.names:
             state.column(name, values / state.noise_batches[0].n_samples)

@@ -40,7 +40,7 @@ PASSES: dict[str, dict[str, tuple[str, ...]]] = {
     "output gradients": {"gz2": OUT, "fisher_z": OUT},
     "gradients": {"g": WEIGHT, "plain": UNIT, "gdw": FORMAT, "gdw_abs": FORMAT},
     "squared gradients": {"g2": WEIGHT, "fisher_dw2": FORMAT},
-    "compensated noise": {"comp_gz_noise": FORMAT, "comp_logit_gz": FORMAT, "comp_logit_noise": FORMAT},
+    "compensated noise": {"comp_gz_noise": FORMAT, "comp_logit_gz": FORMAT, "comp_logit_dw2": FORMAT},
     "synflow": {"synflow": WEIGHT},
     "virtual gradients": {"vgrad": WEIGHT},
     "curvature": {"trace": UNIT, "h": WEIGHT},
