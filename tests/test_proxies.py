@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from oracles.dsl_random import INPUTS
 from oracles import compensated
+from oracles.dsl_random import INPUTS
 from oracles.proxies import SCORES, SENSITIVITY, error_of, facts, small_case
 from tap import proxies
 from tap.errors import ProxyError

@@ -242,7 +242,7 @@ def _validated(known: Sequence[Candidate], judges: Sequence[Net]) -> list[Candid
     """The fittest candidates; first, by size, those that the validation networks cannot tell from the best.
 
     A program is told from the best when its agreement lies lower on the mean of the networks by more than the
-    standard error of that difference (the one-standard-error rule: Breiman et al., CART, 1984, section 3.4.3).
+    standard error of that difference (the one-standard-error rule: Breiman et al., CART, 1984, ch. 3.4.3).
     """
     scored = [one for one in known if one.fitness is not None]
     fittest = sorted(scored, key=lambda one: (-(one.fitness or 0.0), one.id))

@@ -4,7 +4,7 @@ With D = x * dq the output error of one unit, dq = q - w, q rounded with error c
 
     comp_gz_noise    = E sum gz^2 D^2         gz the gradient of the loss
     comp_logit_gz    = E sum gv^2 D^2         gv the gradient of v . logits, v normal and of mean zero
-    comp_logit_dw2 = E (sum gv D)^2 = E |J D|^2
+    comp_logit_dw2   = E (sum gv D)^2 = E |J D|^2
 
 with J the derivative of the logits in the output. Unlike the loss, the logits have gradients on samples
 that the network is sure of; these matter once the other units are rounded too.
