@@ -197,6 +197,21 @@ def test_the_protected_plan_spends_what_is_left_from_the_input_on() -> None:
     assert contestants._uniform(cost, order, 9) is None
 
 
+def test_a_ladder_of_bit_operations(folder: Path, result: Result) -> None:
+    table = LayerTable.load(folder / "table.safetensors")
+    operations = sum(unit.macs for unit in table.units)
+    rungs = contestants.ladder(table, [f"bops={operations * bits * 16}" for bits in (2, 3, 4, 8)])
+    assert rungs.limits == (operations * 48,)
+    found = contestants.of_scores(
+        "bits", -np.tile([2.0, 3.0, 4.0], (len(table.units), 1)), rungs, kind="named"
+    )
+    assert found.choices[0] is not None
+    spent = rungs.cost[np.arange(len(table.units)), list(found.choices[0])].sum()
+    assert operations * 32 < spent <= operations * 48
+    with pytest.raises(TapError, match="of one cost, not of bops and bytes"):
+        contestants.ladder(table, ["int3", "bops=1G"])
+
+
 def test_random_plans_are_reproducible_and_of_the_budgets_size() -> None:
     rungs = Ladder(("a", "b"), (20, 26), np.array([[2, 3, 4]] * 8))
     first, second = (contestants.random_choices(rungs, 5, 1) for _ in range(2))

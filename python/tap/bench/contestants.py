@@ -38,27 +38,34 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Ladder:
-    """The budgets of a case, in bytes."""
+    """The budgets of a case, all of one cost."""
 
     names: tuple[str, ...]
     limits: tuple[int, ...]
     cost: NDArray[np.int64]
-    """Bytes [L, F]."""
+    """Bytes or bit operations [L, F]."""
 
 
 def ladder(table: LayerTable, budgets: Sequence[str]) -> Ladder:
     """The budgets that the formats of the table can meet and that leave a choice.
 
     Raises:
-        TapError: none is left.
+        TapError: none is left, or they are not all bytes or all bit operations.
     """
-    cost = costs.bytes(table.units, table.formats)
+    parsed = {name: costs.Budget.parse(name) for name in budgets}
+    kinds = sorted({budget.cost for budget in parsed.values()})
+    if kinds not in (["bytes"], ["bops"]):
+        raise TapError(
+            f"the budgets of one benchmark are of one cost, not of {' and '.join(kinds)}",
+            hint="give only sizes (int4, 4.25bits, 12MB), or only bit operations (bops=40G)",
+        )
+    cost = costs.tables(kinds, table.units, table.formats)[kinds[0]].astype(np.int64)
     low, high = int(cost.min(axis=1).sum()), int(cost.max(axis=1).sum())
-    limits = {name: int(costs.limits([name], table.units)["bytes"]) for name in budgets}
+    limits = {name: int(budget.limit(table.units)) for name, budget in parsed.items()}
     kept = {name: limit for name, limit in limits.items() if low < limit < high}
     if not kept:
         raise TapError(
-            f"no budget lies between the {low} and {high} bytes of the formats", hint="name others"
+            f"no budget lies between the {low} and {high} {kinds[0]} of the formats", hint="name others"
         )
     return Ladder(tuple(kept), tuple(kept.values()), cost)
 
@@ -118,7 +125,7 @@ def random_choices(rungs: Ladder, n: int, seed: int) -> list[list[Choice]]:
 
 def _plan(scores: NDArray[np.float64], cost: NDArray[np.int64], limit: int) -> Choice | None:
     try:
-        return _choice(allocate(scores, {"bytes": cost}, {"bytes": limit}, time_limit=20.0).choice)
+        return _choice(allocate(scores, {"cost": cost}, {"cost": limit}, time_limit=20.0).choice)
     except InfeasibleError:
         return None
 
@@ -129,7 +136,7 @@ def _uniform(cost: NDArray[np.int64], order: NDArray[np.int64], limit: int) -> C
 
 
 def _protected(cost: NDArray[np.int64], order: NDArray[np.int64], limit: int) -> Choice | None:
-    """Bytes left over go to the units in between, one format up each, from the input on."""
+    """What is left over goes to the units in between, one format up each, from the input on."""
     if len(cost) < 3:
         return None
     best: Choice | None = None

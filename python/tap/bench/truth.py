@@ -82,11 +82,11 @@ def gather(case: Case, model: Any, calibration: Batches, folder: Path, given: Gi
     place = folder / "configurations.safetensors"
     if place.is_file():
         configurations = Configurations.load(place)
-    elif how.configurations:
+    elif how.configurations and (sizes := _between(case.budgets, table)):
         configurations = measure_configs(
             model,
             judged,
-            budgets=_between(case.budgets, table),
+            budgets=sizes,
             n=how.configurations,
             formats=table.formats,
             calibration=calibration,
@@ -132,7 +132,9 @@ def _table(
 
 
 def _between(budgets: Sequence[str], table: LayerTable) -> list[str]:
-    """Those budgets that leave a choice."""
+    """Those budgets of bytes that leave a choice."""
     cost = costs.bytes(table.units, table.formats)
     low, high = int(cost.min(axis=1).sum()), int(cost.max(axis=1).sum())
-    return [name for name in budgets if low < costs.limits([name], table.units)["bytes"] < high]
+    parsed = {name: costs.Budget.parse(name) for name in budgets}
+    sizes = {name: budget.limit(table.units) for name, budget in parsed.items() if budget.cost == "bytes"}
+    return [name for name, limit in sizes.items() if low < limit < high]
