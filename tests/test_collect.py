@@ -122,6 +122,25 @@ def test_moments_of_inputs_and_outputs() -> None:
         closely(table.columns["z_std"][index], z.std(correction=0), "z_std")
 
 
+def test_inputs_that_are_views_are_rounded_too() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Linear(6, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.as_tensor(self.head(x.transpose(1, 2))).mean(1)
+
+    torch.manual_seed(4)
+    model, x = Turned().eval(), torch.randn(5, 6, 7)
+    options = {"formats": ["int4+a4"], "inputs": ["act_noise", "gx_noise"], "progress": False}
+    found = collect(model, x, **options).columns["act_noise"][0, 0]
+    scale = float(x.max() - x.min()) / 15
+    zero = round(-float(x.min()) / scale)
+    rounded = ((x / scale).round().clamp(-zero, 15 - zero)) * scale
+    closely(np.array(found), (rounded - x).double().square().sum() / 5, "act_noise")
+
+
 def test_similarity_is_linear_cka() -> None:
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 7), nn.Tanh(), nn.Linear(7, 3))

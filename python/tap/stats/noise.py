@@ -123,7 +123,7 @@ class InputNoise:
             gradient = None if call.gz is None else input_gradient(call)
             for index, bits in enumerate(self._bits):
                 error = rounded(x, self._ranges[call.unit], bits) - x
-                self._sums["act_noise"][call.unit][index] += _squares(error.view(1, 1, 1, -1))[0]
+                self._sums["act_noise"][call.unit][index] += _squares(error.reshape(1, 1, 1, -1))[0]
                 if gradient is not None:
                     self._sums["gx_noise"][call.unit][index] += (error * gradient).abs().sum().double()
 
