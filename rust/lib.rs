@@ -1,12 +1,13 @@
 //! The hot core of tap-mpq: proxy programs in, scores, agreement and exact bit allocations out.
 //!
-//! `dsl`, `rank` and `knapsack` do not know each other; `screen` uses all three; only `py` knows pyo3.
+//! `dsl`, `rank`, `knapsack` and `quantize` do not know each other; `screen` uses the first three; only `py` knows pyo3.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod dsl;
 pub mod knapsack;
 pub mod math;
+pub mod quantize;
 pub mod rank;
 pub mod screen;
 

@@ -34,6 +34,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "allocate": "solves the knapsack",
         "frontier": "walks the trade-offs of one cost",
         "errors": "builds errors from the core's",
+        "formats/scales": "searches the scales of many rows",
         "search/local": "varies programs",
         "search/features": "finds the statistics of a program",
         "search/prompts": "writes the operator table into prompts",
@@ -70,6 +71,7 @@ CORE: dict[str, set[str]] = {
     "rank": {"rank", "math"},
     "knapsack": {"knapsack", "math"},
     "math": {"math"},
+    "quantize": {"quantize"},
     "screen": {"screen", "dsl", "rank", "knapsack", "math"},
 }
 """Which parts of the core each part may name."""

@@ -17,6 +17,7 @@ __all__ = [
     "constants",
     "error_json",
     "error_kinds",
+    "fit_scales",
     "format_source",
     "grammar",
     "inputs",
@@ -258,3 +259,18 @@ def lift(
     limits: Mapping[str, int] | None = None,
 ) -> tuple[str, list[tuple[str, str]]]:
     """A program with its statistics over samples replaced by names, and those as (name, expression)."""
+
+def fit_scales(
+    rows: NDArray[np.float32],
+    steps: NDArray[np.float32],
+    half: int,
+    bins: int,
+    starts: tuple[int, int],
+    threads: int,
+) -> NDArray[np.float32]:
+    """The scale of each row by least squared error, for codes from `-half` to `half - 1`.
+
+    `steps` are the scales to try, as parts of a row's largest magnitude: on a histogram of `bins` bins, with
+    0 on the values themselves. `starts`: how many of the best go on, and for how many exchanges of codes and
+    scale. 0 threads: all cores.
+    """

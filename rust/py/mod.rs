@@ -4,6 +4,7 @@ use pyo3::prelude::*;
 
 mod knapsack;
 mod lang;
+mod quantize;
 mod rank;
 mod screen;
 
@@ -17,6 +18,8 @@ mod _core {
     use super::lang::{Program, Table, compile, constants, error_json, input_rows, limits, operators};
     #[pymodule_export]
     use super::lang::{format_source, grammar, lift, random_programs, typed_grammar, vary};
+    #[pymodule_export]
+    use super::quantize::fit_scales;
     #[pymodule_export]
     use super::rank::{kendall, spearman, top_k, weighted_tau};
     #[pymodule_export]

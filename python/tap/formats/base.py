@@ -87,7 +87,7 @@ def as_rows(weight: Tensor) -> Tensor:
         raise FormatError(f"a weight of shape {tuple(weight.shape)} has nothing to quantize")
     rows = weight.detach().reshape(weight.shape[0], -1)
     rows = rows if rows.dtype == torch.float64 else rows.to(torch.float32)
-    if not bool(torch.isfinite(rows.abs().amax())):
+    if not bool(torch.isfinite(torch.stack(torch.aminmax(rows))).all()):
         raise FormatError(
             "the weight holds values that are not finite", hint="load the model again, or exclude the unit"
         )
