@@ -1,6 +1,6 @@
 //! The hot core of tap-mpq: proxy programs in, scores, agreement and exact bit allocations out.
 //!
-//! `dsl`, `rank`, `knapsack` and `quantize` do not know each other; `screen` uses the first three; only `py` knows pyo3.
+//! `dsl`, `rank`, `knapsack`, `quantize` and `stats` do not know each other; `screen` uses the first three; only `py` knows pyo3.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -10,6 +10,7 @@ pub mod math;
 pub mod quantize;
 pub mod rank;
 pub mod screen;
+pub mod stats;
 
 #[cfg(feature = "python")]
 mod py;

@@ -35,6 +35,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "frontier": "walks the trade-offs of one cost",
         "errors": "builds errors from the core's",
         "formats/scales": "searches the scales of many rows",
+        "stats/gradients": "adds up the gradients of samples",
         "search/local": "varies programs",
         "search/features": "finds the statistics of a program",
         "search/prompts": "writes the operator table into prompts",
@@ -72,6 +73,7 @@ CORE: dict[str, set[str]] = {
     "knapsack": {"knapsack", "math"},
     "math": {"math"},
     "quantize": {"quantize"},
+    "stats": {"stats"},
     "screen": {"screen", "dsl", "rank", "knapsack", "math"},
 }
 """Which parts of the core each part may name."""

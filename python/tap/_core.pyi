@@ -13,6 +13,7 @@ __all__ = [
     "Table",
     "Truth",
     "__version__",
+    "add_outer",
     "compile",
     "constants",
     "error_json",
@@ -273,4 +274,16 @@ def fit_scales(
     `steps` are the scales to try, as parts of a row's largest magnitude: on a histogram of `bins` bins, with
     0 on the values themselves. `starts`: how many of the best go on, and for how many exchanges of codes and
     scale. 0 threads: all cores.
+    """
+
+def add_outer(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    total: NDArray[np.float32],
+    square: NDArray[np.float32],
+    threads: int,
+) -> None:
+    """Add the sums over samples n of g_n = a_n^T b_n to `total` and of g_n^2 to `square` [rows, columns].
+
+    `a` is [samples, positions, rows], `b` [samples, positions, columns]. 0 threads: all cores.
     """

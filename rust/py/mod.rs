@@ -7,6 +7,7 @@ mod lang;
 mod quantize;
 mod rank;
 mod screen;
+mod stats;
 
 #[pymodule(gil_used = false)]
 mod _core {
@@ -24,6 +25,8 @@ mod _core {
     use super::rank::{kendall, spearman, top_k, weighted_tau};
     #[pymodule_export]
     use super::screen::{Truth, error_kinds, screen_programs};
+    #[pymodule_export]
+    use super::stats::add_outer;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -4,7 +4,8 @@ For sample n and output position p, g_n = sum_p gz_n[:, p] x_n[:, p]^T. The sum 
 the sum of g_n^2 there are three ways, chosen by the cheapest:
 1. One position: gz^2 x^2 (Goodfellow, arXiv:1510.01799).
 2. Few positions: (sum_p a_p b_p)^2 = sum_{p,q} a_p a_q b_p b_q, one product over pairs of positions.
-3. Many positions: g_n is formed, some rows at a time that stay in the cache, and added with its square.
+3. Many positions: g_n is formed, a tile at a time that stays in registers (on a CPU, in the core) or some
+   rows that stay in the cache, and added with its square.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional, grad
 
+from tap import _core
 from tap.stats.calls import Call, columns, cut, output_rows, padded
 from tap.stats.moments import squares_along
 from tap.stats.units import Unit
 
 _PAIRED = 4
 """Positions up to which products over pairs are cheaper than forming each sample's gradient."""
+_TILED = 32
+"""Positions up to which tiles in registers pay on a CPU: with more, adding up is little beside products."""
 _PATCHES = 1 << 20
 """Elements of the patches of some samples (4 MB): they are read once for each block of rows."""
 _CACHED = 1 << 17
@@ -86,6 +90,8 @@ def _add_squares(calls: list[Call], total: Tensor, square: Tensor) -> None:
         b = _side_by_side([columns(call) for call in parts])
         if a.shape[3] <= _PAIRED:
             _add_paired(a, b, total, square)
+        elif groups == 1 and a.device.type == "cpu" and a.shape[3] <= _TILED:
+            _add_tiled(a[:, 0], b[:, 0], total[0], square[0])
         elif groups == 1:
             _add_formed(a[:, 0], b[:, 0], total[0], square[0])
         else:
@@ -105,6 +111,12 @@ def _add_paired(a: Tensor, b: Tensor, total: Tensor, square: Tensor) -> None:
         pairs_a = (a[:, :, :keep] * a[:, :, shift:]).flatten(2)
         pairs_b = (b[:, :, :keep] * b[:, :, shift:]).flatten(2)
         square.baddbmm_(pairs_a, pairs_b.transpose(1, 2), alpha=1.0 if shift == 0 else 2.0)
+
+
+def _add_tiled(a: Tensor, b: Tensor, total: Tensor, square: Tensor) -> None:
+    """As `_add_formed`, in the core."""
+    left, right = (one.transpose(1, 2).contiguous().numpy() for one in (a, b))
+    _core.add_outer(left, right, total.numpy(), square.numpy(), torch.get_num_threads())
 
 
 def _add_formed(a: Tensor, b: Tensor, total: Tensor, square: Tensor) -> None:
