@@ -19,6 +19,7 @@ from torch import Tensor
 
 from tap.formats import Format, Grid
 from tap.quantize.compensate import Compensation, compensations
+from tap.quantize.model import SAMPLES
 from tap.quantize.weights import round_unit
 from tap.stats.batches import IGNORED
 from tap.stats.deltas import Deltas
@@ -31,8 +32,6 @@ from tap.stats.unchanged import lent
 
 PROJECTIONS = 4
 """Random proportions of the logits for each sample."""
-_SAMPLES = 256
-"""Samples that the second moments of the inputs are taken from."""
 _MOMENTS = 1 << 26
 """Elements of second moments held at once (256 MB)."""
 
@@ -43,7 +42,9 @@ def compensated(state: Collection) -> None:
         return
     deltas = _deltas(state)
     random = torch.Generator().manual_seed(state.generator.initial_seed())
-    found = {"comp_gz_noise": _noise(state, deltas, state.loss, 1).result("gz_noise", 1)}
+    found = {}
+    if "comp_gz_noise" in state.names:
+        found["comp_gz_noise"] = _noise(state, deltas, state.loss, 1).result("gz_noise", 1)
     if state.names & {"comp_logit_gz", "comp_logit_dw2"}:
         noise = _noise(state, deltas, _Projection(random), PROJECTIONS)
         found["comp_logit_gz"] = noise.result("gz_noise", PROJECTIONS)
@@ -87,8 +88,8 @@ def _noise(state: Collection, deltas: Deltas, loss: Loss | None, times: int) -> 
 def _deltas(state: Collection) -> Deltas:
     """Errors of the weights as `tap.quantize` rounds them, kept as codes."""
     advance = state.bar.start("compensated rounding", len(state.units))
-    deltas = Deltas(state.units, state.weights, state.formats)
-    data = state.batches.limit(_SAMPLES)
+    deltas = state.deltas.copy()
+    data = state.batches.limit(SAMPLES)
     for group in _groups(state):
         with lent(state.model):
             found = compensations(state.model, state.layers, data, group)

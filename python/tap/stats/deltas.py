@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -43,6 +44,12 @@ class Deltas:
         """Quantize a unit in every format; errors name the unit and the format."""
         for index in range(len(self.distinct)):
             self._quantized(unit, index)
+
+    def copy(self) -> Deltas:
+        """The same, with what was searched for; rounding one leaves the other as it is."""
+        other = copy(self)
+        other._kept = dict(self._kept)
+        return other
 
     def round(self, unit: int, chosen: Callable[[Format, Grid], Tensor]) -> None:
         """Let `chosen` give the quantized weight [out, in * pos] for each format with a grid of integers."""
