@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -24,10 +26,10 @@ def images() -> tuple[nn.Module, Tensor]:
     return net.eval(), torch.randn(12, 3, 8, 8)
 
 
-def collected(net: nn.Module, data: object, **options: object) -> tap.LayerTable:
+def collected(net: nn.Module, data: object, **options: Any) -> tap.LayerTable:
     """The table of the compensated inputs."""
-    given: dict[str, object] = {"formats": FORMATS, "inputs": INPUTS, "progress": False}
-    return tap.collect(net, data, **{**given, **options})  # type: ignore[arg-type]
+    given: dict[str, Any] = {"formats": FORMATS, "inputs": INPUTS, "progress": False}
+    return tap.collect(net, data, **{**given, **options})
 
 
 def test_equal_one_backward_pass_a_sample() -> None:
@@ -44,13 +46,14 @@ def test_equal_one_backward_pass_a_sample() -> None:
 
 def test_logit_noise_is_the_mean_square_of_the_linear_change_of_the_logits() -> None:
     torch.manual_seed(6)
-    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 5)).eval()
+    first, last = nn.Linear(6, 8), nn.Linear(8, 5)
+    net = nn.Sequential(first, nn.Tanh(), last).eval()
     x = torch.randn(400, 6)
     table = collected(net, x, formats=["int3"], noise_samples=None)
     small = tap.quantize(net, {"0": "int3"}, data=x, correct=False)
-    changed = (small[0].weight - net[0].weight).detach()  # type: ignore[operator]
-    hidden = torch.tanh(net[0](x))
-    logits = ((x @ changed.T) * (1 - hidden.square())) @ net[2].weight.T  # type: ignore[operator]
+    changed = (small.get_submodule("0").weight - first.weight).detach()
+    hidden = torch.tanh(first(x))
+    logits = ((x @ changed.T) * (1 - hidden.square())) @ last.weight.T
     logits = logits - logits.mean(1, keepdim=True)
     expected = float(logits.detach().square().sum(1).mean())
     assert table.columns["comp_logit_dw2"][0, 0] == pytest.approx(expected, rel=0.15)
@@ -78,8 +81,7 @@ def test_embeddings_are_rounded_to_the_nearest() -> None:
             return torch.as_tensor(self.head(torch.tanh(self.embed(ids))))
 
     ids = torch.randint(0, 11, (6, 5))
-    options = {"formats": ["int3", "int4"], "inputs": (*INPUTS, "gz_noise"), "progress": False}
-    table = tap.collect(Tokens().eval(), ids, **options)  # type: ignore[arg-type]
+    table = collected(Tokens().eval(), ids, formats=["int3", "int4"], inputs=(*INPUTS, "gz_noise"))
     first = [unit.name for unit in table.units].index("embed")
     torch.testing.assert_close(
         torch.tensor(table.columns["comp_gz_noise"][first]), torch.tensor(table.columns["gz_noise"][first])
