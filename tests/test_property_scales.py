@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from oracles import scales as slow
 from tap import _core
-from tap.formats import scales
+from tap.formats import Grid, scales
 
 CASES = int(os.environ.get("TAP_CASES", "2000"))
 SLACK = 3e-7
@@ -68,6 +68,36 @@ def test_the_search_in_torch_ends_as_well(width: int, columns: int, starts: int)
         errors.append(sum(slow.error(row, scale, 1 << (width - 1)) for row, scale in pairs))
     assert errors[0] == pytest.approx(errors[1], rel=2e-3)
     assert core.shape == zero.shape == (40, 1)
+
+
+@settings(max_examples=CASES // 10)
+@given(
+    seed=st.integers(0, 2**31),
+    width=st.integers(2, 8),
+    columns=st.integers(1, 150),
+    tail=st.floats(0.3, 4),
+    size=st.sampled_from([1e-42, 1e-20, 0.02, 1e15]),
+)
+def test_errors_have_the_bits_of_torch(seed: int, width: int, columns: int, tail: float, size: float) -> None:
+    half = 1 << (width - 1)
+    rows = torch.from_numpy(values(seed, 5, columns, tail, size))
+    scale, zero = scales.fit_symmetric(rows, width, 0)
+    scale[::2] *= -0.3
+    found = torch.empty_like(rows)
+    _core.grid_errors(rows.numpy(), scale[:, 0].numpy(), half, found.numpy())
+    grid = Grid(scale, zero, columns, -half, half - 1)
+    assert torch.equal(found, grid.nearest(rows) - rows)
+
+
+def test_rows_and_their_errors_have_one_shape() -> None:
+    rows, some = values(0, 3, 9, 1.0, 1.0), np.ones(3, np.float32)
+    for shape in ((3, 8), (2, 9)):
+        with pytest.raises(ValueError, match="each row"):
+            _core.grid_errors(rows, some, 8, np.zeros(shape, np.float32))
+    with pytest.raises(ValueError, match="each row"):
+        _core.grid_errors(rows, some[:2], 8, np.zeros_like(rows))
+    empty = np.zeros((0, 0), np.float32)
+    _core.grid_errors(empty, some[:0], 8, empty.copy())
 
 
 def test_threads_change_nothing() -> None:

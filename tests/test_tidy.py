@@ -36,6 +36,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "errors": "builds errors from the core's",
         "formats/scales": "searches the scales of many rows",
         "stats/gradients": "adds up the gradients of samples",
+        "stats/deltas": "forms the errors of many rows",
         "search/local": "varies programs",
         "search/features": "finds the statistics of a program",
         "search/prompts": "writes the operator table into prompts",

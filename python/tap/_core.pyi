@@ -21,6 +21,7 @@ __all__ = [
     "fit_scales",
     "format_source",
     "grammar",
+    "grid_errors",
     "inputs",
     "kendall",
     "knapsack",
@@ -287,3 +288,8 @@ def add_outer(
 
     `a` is [samples, positions, rows], `b` [samples, positions, columns]. 0 threads: all cores.
     """
+
+def grid_errors(
+    rows: NDArray[np.float32], scales: NDArray[np.float32], half: int, out: NDArray[np.float32]
+) -> None:
+    """Write the error clamp(round(w / s)) * s - w of each row to `out`; codes run from -half to half - 1."""

@@ -8,6 +8,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
+from tap import _core
 from tap.errors import DataError, FormatError
 from tap.formats import Format, weight_only
 from tap.formats.base import Grid
@@ -17,6 +18,8 @@ from tap.stats.units import Unit
 
 _TOGETHER = 1 << 22
 """Elements of dw that are formed at once (16 MB)."""
+_FEW_THREADS = 4
+"""Up to so many threads the one pass of the core is faster than the five of torch, which use them all."""
 
 
 _Kept = Grid | Blocks | Codes | Tensor
@@ -128,6 +131,10 @@ def _error(grid: Grid, rows: slice | Tensor, weight: Tensor, out: Tensor) -> Non
     """Write the rounded weight less the weight [rows, columns] to `out`."""
     scale, zero = grid.scale[rows], grid.zero[rows]
     if scale.shape[1] == 1 and grid.low < 0:
+        if weight.device.type == "cpu" and torch.get_num_threads() <= _FEW_THREADS:
+            values, scales = weight.contiguous().numpy(), scale[:, 0].contiguous().numpy()
+            _core.grid_errors(values, scales, -grid.low, out.numpy())
+            return
         torch.div(weight, scale, out=out).round_().clamp_(grid.low, grid.high).mul_(scale).sub_(weight)
         return
     torch.sub(Grid(scale, zero, grid.group, grid.low, grid.high).nearest(weight), weight, out=out)
