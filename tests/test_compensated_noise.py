@@ -17,13 +17,13 @@ FORMATS = ["int2", "int3-asym", "int4"]
 
 
 def images() -> tuple[nn.Module, Tensor]:
-    """A small convolutional network and 12 images."""
+    """A small convolutional network and 24 images."""
     torch.manual_seed(5)
     net = nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
-        nn.Conv2d(6, 8, 3, 2, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(72, 4),
+        nn.Conv2d(6, 8, 3, 2, groups=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(72, 4),
     )  # fmt: skip
-    return net.eval(), torch.randn(12, 3, 8, 8)
+    return net.eval(), torch.randn(24, 3, 8, 8)
 
 
 def collected(net: nn.Module, data: object, **options: Any) -> tap.LayerTable:
@@ -34,11 +34,12 @@ def collected(net: nn.Module, data: object, **options: Any) -> tap.LayerTable:
 
 def test_equal_one_backward_pass_a_sample() -> None:
     net, x = images()
-    y = torch.randint(0, 4, (12,))
-    table = collected(net, [(x[:8], y[:8]), (x[8:], y[8:])], seed=3)
-    expected = reference(
-        net, [unit.name for unit in table.units], [(x[:8], y[:8]), (x[8:], y[8:])], FORMATS, 3
-    )
+    y = torch.randint(0, 4, (24,))
+    parts = [slice(0, 8), slice(8, 12), slice(12, 24)]
+    batches = [(x[part], y[part]) for part in parts]
+    table = collected(net, batches, seed=3)
+    names = [unit.name for unit in table.units]
+    expected = reference(net, names, batches[:2], x[12:], FORMATS, 3, {"0", "3"})
     for name in INPUTS:
         found = torch.tensor(table.columns[name])
         torch.testing.assert_close(found, expected[name], rtol=1e-4, atol=1e-9, msg=name)
@@ -50,7 +51,7 @@ def test_logit_noise_is_the_mean_square_of_the_linear_change_of_the_logits() -> 
     net = nn.Sequential(first, nn.Tanh(), last).eval()
     x = torch.randn(400, 6)
     table = collected(net, x, formats=["int3"], noise_samples=None)
-    small = tap.quantize(net, {"0": "int3"}, data=x, correct=False)
+    small = tap.quantize(net, {"0": "int3"}, data=x[200:], correct=False)
     changed = (small.get_submodule("0").weight - first.weight).detach()
     hidden = torch.tanh(first(x))
     logits = ((x @ changed.T) * (1 - hidden.square())) @ last.weight.T
@@ -69,6 +70,30 @@ def test_compensation_lowers_the_noise_of_correlated_inputs() -> None:
     assert table.columns["comp_gz_noise"][0, 0] < 0.5 * table.columns["gz_noise"][0, 0]
 
 
+def test_the_noise_is_that_of_samples_that_were_not_rounded_for() -> None:
+    torch.manual_seed(9)
+    net = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3)).eval()
+    x = torch.randn(16, 64)
+    noise = collected(net, x, formats=["int2"]).columns["comp_gz_noise"][0, 0]
+    same = collected(net, x[:8].repeat(2, 1), formats=["int2"]).columns["comp_gz_noise"][0, 0]
+    assert noise > 3 * same
+
+
+def test_what_a_batch_norm_takes_away_is_no_noise() -> None:
+    torch.manual_seed(10)
+    linear, norm = nn.Linear(6, 5), nn.BatchNorm1d(5)
+    x = 0.01 * torch.randn(80, 6) + 2
+    table = collected(nn.Sequential(linear, norm, nn.Linear(5, 3)).eval(), x)
+    alone = collected(nn.Sequential(linear, nn.Identity(), nn.Linear(5, 3)).eval(), x)
+    assert (table.columns["comp_logit_dw2"][0] < 1e-3 * alone.columns["comp_logit_dw2"][0]).all()
+    assert (alone.columns["comp_logit_dw2"][0] > 0).all()
+
+
+def test_one_sample_is_enough() -> None:
+    net, x = images()
+    assert all((collected(net, x[:1]).columns[name] > 0).all() for name in INPUTS)
+
+
 def test_embeddings_are_rounded_to_the_nearest() -> None:
     torch.manual_seed(8)
 
@@ -80,7 +105,7 @@ def test_embeddings_are_rounded_to_the_nearest() -> None:
         def forward(self, ids: Tensor) -> Tensor:
             return torch.as_tensor(self.head(torch.tanh(self.embed(ids))))
 
-    ids = torch.randint(0, 11, (6, 5))
+    ids = torch.randint(0, 11, (3, 5)).repeat(2, 1)
     table = collected(Tokens().eval(), ids, formats=["int3", "int4"], inputs=(*INPUTS, "gz_noise"))
     first = [unit.name for unit in table.units].index("embed")
     torch.testing.assert_close(

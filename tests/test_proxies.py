@@ -115,7 +115,10 @@ def small() -> tuple[LayerTable, dict[str, np.ndarray]]:
             scores.setdefault(name, np.zeros((0, len(formats))))
             scores[name] = np.vstack([scores[name], row])
     names = [unit.name for unit in table.units]
-    noise = compensated.reference(model, names, [(images, labels)], list(FORMATS), 0)
+    half = len(images) // 2
+    noise = compensated.reference(
+        model, names, [(images[:half], labels[:half])], images[half:], list(FORMATS), 0, {"first"}
+    )
     scores["logit_noise"] = noise["comp_logit_dw2"].numpy()
     trace = np.array([float(fact.hessian.trace()) for fact in found])
     diagonal = tuple(

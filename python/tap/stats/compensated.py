@@ -1,18 +1,20 @@
 """Output errors of weights as `tap.quantize` rounds them, and what loss and logits make of them.
 
-With D = x * dq the output error of one unit, dq = q - w, q rounded with error compensation (GPTQ):
+With D = x * dq the output error of one unit, dq = q - w, q rounded with error compensation (GPTQ), and less
+the mean of each channel where a batch norm reads the output, whose statistics are corrected:
 
     comp_gz_noise    = E sum gz^2 D^2         gz the gradient of the loss
     comp_logit_gz    = E sum gv^2 D^2         gv the gradient of v . logits, v normal and of mean zero
     comp_logit_dw2   = E (sum gv D)^2 = E |J D|^2
 
 with J the derivative of the logits in the output. Unlike the loss, the logits have gradients on samples
-that the network is sure of; these matter once the other units are rounded too.
+that the network is sure of; these matter once the other units are rounded too. D is taken on other samples
+than those that q was rounded for: on the same ones, a unit of more columns than these have rows hardly errs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -21,11 +23,12 @@ from tap.formats import Format, Grid
 from tap.quantize.compensate import Compensation, compensations
 from tap.quantize.model import SAMPLES
 from tap.quantize.weights import round_unit
-from tap.stats.batches import IGNORED
+from tap.stats.batches import IGNORED, Batches
 from tap.stats.deltas import Deltas
 from tap.stats.layers import matrix
 from tap.stats.loss import Loss, class_axis
 from tap.stats.noise import OutputNoise
+from tap.stats.normalized import InputMeans, normalized
 from tap.stats.passes import Pass, samples_apart
 from tap.stats.state import Collection
 from tap.stats.unchanged import lent
@@ -40,18 +43,20 @@ def compensated(state: Collection) -> None:
     """comp_gz_noise, comp_logit_gz, comp_logit_dw2."""
     if not state.wants("compensated noise"):
         return
-    deltas = _deltas(state)
+    noisy, others = _apart(state)
+    deltas = _deltas(state, others)
+    means = _means(state, others)
     random = torch.Generator().manual_seed(state.generator.initial_seed())
     found = {}
     if "comp_gz_noise" in state.names:
-        found["comp_gz_noise"] = _noise(state, deltas, state.loss, 1).result("gz_noise", 1)
+        found["comp_gz_noise"] = _noise(state, noisy, deltas, means, state.loss, 1).result("gz_noise", 1)
     if state.names & {"comp_logit_gz", "comp_logit_dw2"}:
-        noise = _noise(state, deltas, _Projection(random), PROJECTIONS)
+        noise = _noise(state, noisy, deltas, means, _Projection(random), PROJECTIONS)
         found["comp_logit_gz"] = noise.result("gz_noise", PROJECTIONS)
         found["comp_logit_dw2"] = noise.result("gdw2", PROJECTIONS)
     for name, values in found.items():
         if name in state.names:
-            state.column(name, values / state.noise_batches[0].n_samples)
+            state.column(name, values / noisy.n_samples)
 
 
 class _Projection:
@@ -69,12 +74,36 @@ class _Projection:
         return (v * logits.float()).flatten(1).sum(1)
 
 
-def _noise(state: Collection, deltas: Deltas, loss: Loss | None, times: int) -> OutputNoise:
+def _apart(state: Collection) -> tuple[Batches, Batches]:
+    """Samples for the noise, at most half, and others that weights are rounded for; one serves as both."""
+    count = state.batches.n_samples
+    noisy, others = state.batches.cut(min(state.noise_batches[0].n_samples, (count + 1) // 2))
+    return noisy, others.limit(SAMPLES) if others.n_samples else noisy
+
+
+def _means(state: Collection, data: Batches) -> Mapping[int, Tensor]:
+    """The mean inputs of units that a batch norm follows."""
+    means = InputMeans(normalized(state.model, state.layers, data))
+    run = Pass(
+        state.model, state.layers, forward=[means], backward=[], gradients=False, logits=False, loss=None,
+        end_batch=lambda _: None,
+    )  # fmt: skip
+    run.run(data, lambda _: None)
+    return means.result()
+
+
+def _noise(
+    state: Collection,
+    batches: Batches,
+    deltas: Deltas,
+    means: Mapping[int, Tensor],
+    loss: Loss | None,
+    times: int,
+) -> OutputNoise:
     """The noise of all units under a loss, summed over the samples `times` times."""
-    batches = state.noise_batches[0]
     if not samples_apart(state.layers):
         batches = batches.split(1)
-    noise = OutputNoise(deltas, state.devices)
+    noise = OutputNoise(deltas, state.devices, means)
     run = Pass(
         state.model, state.layers, forward=[], backward=[noise], gradients=True, logits=False, loss=loss,
         end_batch=noise.end_batch,
@@ -85,11 +114,10 @@ def _noise(state: Collection, deltas: Deltas, loss: Loss | None, times: int) -> 
     return noise
 
 
-def _deltas(state: Collection) -> Deltas:
-    """Errors of the weights as `tap.quantize` rounds them, kept as codes."""
+def _deltas(state: Collection, data: Batches) -> Deltas:
+    """Errors of the weights as `tap.quantize` rounds them for the data, kept as codes."""
     advance = state.bar.start("compensated rounding", len(state.units))
     deltas = state.deltas.copy()
-    data = state.batches.limit(SAMPLES)
     for group in _groups(state):
         with lent(state.model):
             found = compensations(state.model, state.layers, data, group)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from tap.stats.calls import Call, cut, cut_rows, laid_out, multiply, per_sample
 from tap.stats.deltas import Deltas
 from tap.stats.gradients import input_gradient
 from tap.stats.moments import squares_along
+from tap.stats.normalized import subtract_mean
 
 _CACHED = 1 << 18
 """Elements of dw formed at once for linear layers (1 MB)."""
@@ -26,11 +27,15 @@ class OutputNoise:
 
     For sample n: out_noise = E |D|^2; gz_noise = E sum gz^2 D^2 (ModelOpt's score); and since
     sum_w g_n dw = <gz_n, D_n>, gdw2 = E <gz, D>^2 and logit_dw2 = E (<gy, D> / y)^2 (MPQCO, Chen et al., ICCV
-    2021), where gz and gy are the gradients of the loss and of the target's logit y in the output.
+    2021), where gz and gy are the gradients of the loss and of the target's logit y in the output. D is less
+    its mean in each channel for the units in `means`, which holds their mean inputs.
     """
 
-    def __init__(self, deltas: Deltas, devices: Sequence[torch.device]) -> None:
+    def __init__(
+        self, deltas: Deltas, devices: Sequence[torch.device], means: Mapping[int, Tensor] | None = None
+    ) -> None:
         self._deltas = deltas
+        self._means = means or {}
         self._sums = {
             name: [torch.zeros(len(deltas.distinct), dtype=torch.float64, device=d) for d in devices]
             for name in ("out_noise", "gz_noise", "gdw2", "logit_dw2")
@@ -59,6 +64,8 @@ class OutputNoise:
         """Take in the errors that some formats make in the samples from `start` to `stop`."""
         part = cut(call, start, stop)
         error = multiply(part, dw)
+        if call.unit in self._means:
+            subtract_mean(part, error, dw, self._means[call.unit])
         self._sums["out_noise"][call.unit][formats] += _squares(error)
         if part.gz is None:
             return

@@ -1,0 +1,81 @@
+"""What corrected batch norms take away of the errors in front of them: the mean of each channel.
+
+The error D = x * dw of output channel o has the mean
+
+    sum_(i, k) dw[o, i, k] m[i, k]
+
+over samples and positions, m[i, k] the mean of the inputs that weight (i, k) is multiplied with. A batch norm
+that reads the output and has its statistics corrected afterwards (`tap.quantize`) subtracts it.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from tap.stats.batches import Batches
+from tap.stats.calls import Call, columns
+from tap.stats.layers import Layers
+from tap.stats.observe import observed
+from tap.stats.sites import Site
+
+
+def normalized(model: nn.Module, layers: Layers, data: Batches) -> frozenset[int]:
+    """Units whose output is what a batch norm reads, seen on one sample."""
+    unit_of = {site.name: unit for unit, sites in enumerate(layers.sites) for site in sites}
+    outputs: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+    found: set[int] = set()
+
+    def on_call(site: Site, row: int, x: Tensor, z: Tensor) -> None:
+        outputs[id(z)] = (weakref.ref(z), unit_of[site.name])
+
+    def reading(_: nn.Module, args: tuple[Tensor, ...]) -> None:
+        output, unit = outputs.get(id(args[0]), (None, -1)) if args else (None, -1)
+        if output is not None and output() is args[0]:
+            found.add(unit)
+
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    handles = [norm.register_forward_pre_hook(reading) for norm in norms]
+    try:
+        with observed([site for sites in layers.sites for site in sites], on_call), torch.no_grad():
+            for batch in data.limit(1) if norms else ():
+                data.run(model, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return frozenset(found)
+
+
+class InputMeans:
+    """m [groups, in * pos] of some units, from the inputs of a forward pass."""
+
+    def __init__(self, units: Collection[int]) -> None:
+        self._units = units
+        self._sums: dict[int, tuple[Tensor, int]] = {}
+
+    def forward(self, call: Call) -> None:
+        """Take in one call."""
+        if call.unit not in self._units:
+            return
+        x = call.x.float().mean(0, keepdim=True) if call.is_conv else call.x
+        mean = columns(replace(call, x=x, samples=1)).mean((0, 3)).double()
+        rows = call.z.numel() // call.rows
+        total, count = self._sums.get(call.unit, (torch.zeros_like(mean), 0))
+        self._sums[call.unit] = total + rows * mean, count + rows
+
+    def result(self) -> Mapping[int, Tensor]:
+        """m by unit."""
+        return {unit: (total / count).float() for unit, (total, count) in self._sums.items()}
+
+
+def subtract_mean(call: Call, error: Tensor, dw: Tensor, mean: Tensor) -> None:
+    """Take the mean of each channel from errors [items, A, F, B], the products of the input and dw."""
+    count, rows = dw.shape[:2]
+    groups = len(mean)
+    by_group = dw.reshape(count, groups, rows // groups, -1)
+    shift = torch.einsum("fgrc,gc->gfr", by_group, mean)
+    error.view(*error.shape[:3], rows // groups, -1).sub_(shift.unsqueeze(-1))
