@@ -22,6 +22,7 @@ from tap.stats.calls import Call, columns
 from tap.stats.layers import Layers
 from tap.stats.observe import observed
 from tap.stats.sites import Site
+from tap.stats.unchanged import lent
 
 
 def normalized(model: nn.Module, layers: Layers, data: Batches) -> frozenset[int]:
@@ -41,7 +42,8 @@ def normalized(model: nn.Module, layers: Layers, data: Batches) -> frozenset[int
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     handles = [norm.register_forward_pre_hook(reading) for norm in norms]
     try:
-        with observed([site for sites in layers.sites for site in sites], on_call), torch.no_grad():
+        sites = [site for sites in layers.sites for site in sites]
+        with lent(model), observed(sites, on_call), torch.no_grad():
             for batch in data.limit(1) if norms else ():
                 data.run(model, batch)
     finally:
