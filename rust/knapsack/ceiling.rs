@@ -5,6 +5,8 @@
 //! is paid; and a state that a stair beats leads nowhere. Both are tabulated in buckets of equal width, caps
 //! in wide ones and stairs in narrow ones, rounded towards keeping too much.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::interval::Span;
 use super::state::{Key, MOST, State, coarse, upper};
 
@@ -45,6 +47,29 @@ pub struct Ceiling {
     narrow: u32,
 }
 
+/// Caps of states outside the ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Outside {
+    ends: [f64; 2],
+    rest: Rest,
+    span: i64,
+    price: f64,
+}
+
+impl Outside {
+    /// Whether a state outside the ends may lead to a point between them.
+    #[inline(always)]
+    pub fn may_return<K: Key>(self, key: K) -> bool {
+        let ([below, above], Rest { rates, reach }) = (self.ends, self.rest);
+        let (cost, is_below) = (key.cost(), key.cost() < 0);
+        let pick = |below, above| if is_below { below } else { above };
+        let (end, rate) = (pick(below, above), pick(rates[0], rates[1]));
+        let (out, reach) = if is_below { (-cost, reach[0]) } else { (cost - self.span, reach[1]) };
+        let cap = end - rate * out as f64 - self.price * cost as f64;
+        (coarse(key.upper()) < cap + 1.0) & (out <= reach) & (reach != 0)
+    }
+}
+
 /// Coarse ticks of a unit.
 const TICKS: f64 = (1 << 29) as f64;
 const WIDE: i64 = 64;
@@ -83,6 +108,11 @@ impl Ceiling {
 
     /// Tabulates what may lead to a point; returns the largest excess of one.
     pub fn fill<K: Key>(&mut self, stairs: &[State<K>], rest: &Rest) -> f64 {
+        Arch::new().dispatch(Fill { ceiling: self, stairs, rest })
+    }
+
+    #[inline(always)]
+    fn tabulate<K: Key>(&mut self, stairs: &[State<K>], rest: &Rest) -> f64 {
         let buckets = (2 * stairs.len() as i64).clamp(WIDE, NARROW);
         self.narrow = self.wide;
         while self.narrow > 0 && self.span >> self.narrow < buckets {
@@ -113,18 +143,14 @@ impl Ceiling {
         (&self.limit[..self.len], self.narrow)
     }
 
-    /// Cap on the loss of a state outside the ends that may lead to a point between them.
-    #[inline(never)]
-    pub fn outside(&self, cost: i64) -> i32 {
-        let side = usize::from(cost >= 0);
-        let out = if cost < 0 { -cost } else { cost - self.span };
-        if out > self.rest.reach[side] || self.rest.reach[side] == 0 {
-            return 0;
-        }
-        upper(self.ends[side] - self.rest.rates[side] * out as f64 - self.price * cost as f64)
+    /// What is known of the states outside the ends.
+    #[inline]
+    pub fn outside(&self) -> Outside {
+        Outside { ends: self.ends, rest: self.rest, span: self.span, price: self.price }
     }
 
     /// Tabulates the staircase: above the loss of the last stair that costs no more than each narrow bucket.
+    #[inline(always)]
     fn lay<K: Key>(&mut self, stairs: &[State<K>]) {
         let (n, round) = ((self.span >> self.narrow) as usize + 1, (1i64 << self.narrow) - 1);
         let bucket = |stair: &State<K>| ((stair.cost().max(0) + round) >> self.narrow) as usize;
@@ -153,6 +179,7 @@ impl Ceiling {
     }
 
     /// Largest excess of a point below the staircase in each wide bucket.
+    #[inline(always)]
     fn bound(&mut self) {
         let width = self.price * (1i64 << self.narrow) as f64;
         self.corner.clear();
@@ -166,6 +193,7 @@ impl Ceiling {
     }
 
     /// Caps of states from those of points: what lies whole buckets away is paid for.
+    #[inline(always)]
     fn spread(&mut self) {
         let n = self.corner.len();
         let width = (1i64 << self.wide) as f64;
@@ -182,5 +210,21 @@ impl Ceiling {
             reach = [self.corner[back].max(reach[0] - up), self.corner[at].max(paid)];
         }
         self.ends = reach;
+    }
+}
+
+/// Tabulates with the instructions of the machine.
+struct Fill<'a, K> {
+    ceiling: &'a mut Ceiling,
+    stairs: &'a [State<K>],
+    rest: &'a Rest,
+}
+
+impl<K: Key> WithSimd for Fill<'_, K> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        self.ceiling.tabulate(self.stairs, self.rest)
     }
 }

@@ -33,6 +33,7 @@ mod problem;
 mod rates;
 mod reduce;
 mod search;
+mod sieve;
 mod solve;
 mod stairs;
 mod state;

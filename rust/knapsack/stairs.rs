@@ -8,7 +8,10 @@
 use std::hint::select_unpredictable;
 use std::ops::Deref;
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::ceiling::Ceiling;
+use super::sieve::{BLOCK, sieve};
 use super::state::{Key, Shift, State};
 
 /// Steps that led to the states of all intervals so far: the trace before in the lower half, the item in the upper.
@@ -83,10 +86,10 @@ impl<K: Key> Stairs<K> {
         ceiling: &Ceiling,
         traces: &mut Traces,
     ) -> bool {
-        if self.hits.len() < stairs.len() {
-            self.hits.resize(stairs.len().next_power_of_two(), 0);
+        if self.hits.len() < stairs.len() + BLOCK {
+            self.hits.resize((stairs.len() + BLOCK).next_power_of_two(), 0);
         }
-        let n = test(stairs, shift, ceiling, &mut self.hits);
+        let n = sieve(stairs, shift, ceiling, &mut self.hits);
         self.clear(n);
         if traces.steps.len() + n >= u32::MAX as usize {
             return false;
@@ -103,12 +106,55 @@ impl<K: Key> Stairs<K> {
     }
 
     /// Becomes what two staircases make together.
-    #[inline(never)]
     pub fn join(&mut self, left: &Self, right: &Self) {
         let total = left.len() + right.len();
         self.clear(total);
         let room = &mut self.room[..total];
-        let (mut left, mut right) = (&left.room[left.from..=left.to], &right.room[right.from..=right.to]);
+        let (left, right) = (&left.room[left.from..left.to + 1], &right.room[right.from..right.to + 1]);
+        let n = Arch::new().dispatch(Join { left, right, room });
+        self.close(n);
+    }
+
+    /// Drops the states outside the ends that cannot come back.
+    pub fn trim(&mut self, span: i64, ceiling: &Ceiling) {
+        let outside = ceiling.outside();
+        let stays = |state: &State<K>| outside.may_return(state.key);
+        let cheaper = self.iter().take_while(|state| state.cost() < 0).count();
+        let dearer = self.iter().rev().take_while(|state| state.cost() >= span).count();
+        let (mut from, mut to) = (self.from + cheaper, self.to - dearer);
+        for at in (self.from..from).rev() {
+            let state = self.room[at];
+            if stays(&state) {
+                from -= 1;
+                self.room[from] = state;
+            }
+        }
+        let dearer = to..self.to;
+        for at in dearer {
+            let state = self.room[at];
+            if stays(&state) {
+                self.room[to] = state;
+                to += 1;
+            }
+        }
+        self.close(to);
+        self.from = from;
+    }
+}
+
+/// Merges two staircases, each with an end behind it, into `room`; the output is how many states remain.
+struct Join<'a, K> {
+    left: &'a [State<K>],
+    right: &'a [State<K>],
+    room: &'a mut [State<K>],
+}
+
+impl<K: Key> WithSimd for Join<'_, K> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        let Join { mut left, mut right, room } = self;
         let (mut a, mut b) = (left[0].key, right[0].key);
         let (mut n, mut least) = (0, u64::MAX);
         while let ([one, after, ..], [other, behind, ..]) = (left, right) {
@@ -128,48 +174,6 @@ impl<K: Key> Stairs<K> {
         let rest = &rest[..rest.len() - 1];
         let rest = &rest[rest.iter().take_while(|state| state.loss() >= least).count()..];
         room[n..n + rest.len()].copy_from_slice(rest);
-        self.close(n + rest.len());
+        n + rest.len()
     }
-
-    /// Drops the states outside the ends that cannot come back.
-    pub fn trim(&mut self, span: i64, ceiling: &Ceiling) {
-        let stays = |state: &State<K>| state.key.upper() < ceiling.outside(state.cost());
-        let cheaper = self.iter().take_while(|state| state.cost() < 0).count();
-        let dearer = self.iter().rev().take_while(|state| state.cost() >= span).count();
-        let (mut from, mut to) = (self.from + cheaper, self.to - dearer);
-        for at in (self.from..from).rev() {
-            let state = self.room[at];
-            if stays(&state) {
-                from -= 1;
-                self.room[from] = state;
-            }
-        }
-        let outside = to..self.to;
-        for at in outside {
-            let state = self.room[at];
-            if stays(&state) {
-                self.room[to] = state;
-                to += 1;
-            }
-        }
-        self.close(to);
-        self.from = from;
-    }
-}
-
-/// Lists the states of a staircase that a move turns into one that may lead to a point; returns how many.
-#[inline(never)]
-fn test<K: Key>(stairs: &[State<K>], shift: Shift, ceiling: &Ceiling, hits: &mut [u32]) -> usize {
-    let (limits, narrow) = ceiling.inside();
-    let (hits, mut n) = (&mut hits[..stairs.len()], 0);
-    for (state, at) in stairs.iter().zip(0..) {
-        let key = state.key.moved(&shift);
-        let limit = match limits.get(key.bucket(narrow)) {
-            Some(&limit) => limit,
-            None => ceiling.outside(key.cost()),
-        };
-        hits[n] = at;
-        n += usize::from(key.upper() < limit);
-    }
-    n
 }

@@ -14,8 +14,10 @@ pub trait Key: Copy + Ord + Default {
     fn cost(self) -> i64;
     /// Upper half of the loss.
     fn upper(self) -> i32;
-    /// The key once moved, its loss rounded down.
-    fn moved(self, shift: &Shift) -> Self;
+    /// What a move adds to a key, its loss rounded down.
+    fn step(shift: &Shift) -> Self;
+    /// The key once moved by a step.
+    fn moved(self, step: Self) -> Self;
     /// Number of the bucket of 2^width of cost that the key falls into.
     fn bucket(self, width: u32) -> usize;
 }
@@ -37,8 +39,12 @@ macro_rules! key {
                 self as i32
             }
             #[inline(always)]
-            fn moved(self, shift: &Shift) -> Self {
-                self.wrapping_add((Self::from(shift.cost) << 32) + Self::from(shift.ticks >> 32))
+            fn step(shift: &Shift) -> Self {
+                (Self::from(shift.cost) << 32) + Self::from(shift.ticks >> 32)
+            }
+            #[inline(always)]
+            fn moved(self, step: Self) -> Self {
+                self.wrapping_add(step)
             }
             #[inline(always)]
             fn bucket(self, width: u32) -> usize {

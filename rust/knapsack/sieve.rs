@@ -1,0 +1,145 @@
+//! Which states of a staircase a move turns into ones that may lead to a point:
+//!
+//!   loss + loss of the move < cap(cost + cost of the move).
+//!
+//! Sixteen states are tested at once, and the places of those that pass are packed by one instruction where the
+//! machine has it: to compare takes less time than to write down what came of it.
+
+use pulp::{Arch, Simd, WithSimd};
+
+use super::ceiling::Ceiling;
+use super::state::{Key, Shift, State};
+
+/// States tested at once.
+pub const BLOCK: usize = 16;
+
+/// Lists the places of the states that pass; returns how many. `hits` has room for as many as there are states and
+/// for a block more.
+pub fn sieve<K: Key>(stairs: &[State<K>], shift: Shift, ceiling: &Ceiling, hits: &mut [u32]) -> usize {
+    let sieve = Sieve { stairs, shift, ceiling, hits };
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V4::try_new() {
+        return simd.vectorize(wide::Wide { sieve, simd });
+    }
+    Arch::new().dispatch(sieve)
+}
+
+struct Sieve<'a, K> {
+    stairs: &'a [State<K>],
+    shift: Shift,
+    ceiling: &'a Ceiling,
+    hits: &'a mut [u32],
+}
+
+impl<K: Key> WithSimd for Sieve<'_, K> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> usize {
+        self.run(Plain)
+    }
+}
+
+/// Puts the places of those in a block that passed side by side.
+trait Pack: Copy {
+    /// Looks at the places from `first` whose bits are set in `wanted`; returns how many passed.
+    fn pack(self, passed: &[u32; BLOCK], wanted: u16, first: u32, hits: &mut [u32; BLOCK]) -> usize;
+}
+
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Pack for Plain {
+    #[inline(always)]
+    fn pack(self, passed: &[u32; BLOCK], wanted: u16, first: u32, hits: &mut [u32; BLOCK]) -> usize {
+        let mut n = 0;
+        for (at, passed) in (0..).zip(passed) {
+            hits[n % BLOCK] = first + at;
+            n += (*passed & (u32::from(wanted) >> at)) as usize;
+        }
+        n
+    }
+}
+
+impl<K: Key> Sieve<'_, K> {
+    #[inline(always)]
+    fn run<P: Pack>(self, pack: P) -> usize {
+        let Self { stairs, shift, ceiling, hits } = self;
+        let (step, outside, (limits, narrow)) = (K::step(&shift), ceiling.outside(), ceiling.inside());
+        let Some(end) = limits.len().checked_sub(1) else { return 0 };
+        let (blocks, rest) = stairs.as_chunks::<BLOCK>();
+        let (mut n, mut last) = (0, [State::end(); BLOCK]);
+        // The last block begins earlier if it has to, or repeats the last state.
+        let (start, wanted) = match stairs.last_chunk::<BLOCK>() {
+            Some(block) => {
+                last = *block;
+                (stairs.len() - BLOCK, !(u16::MAX >> rest.len()))
+            }
+            None => {
+                let mut states = stairs.iter();
+                let mut state = State::end();
+                last.fill_with(|| {
+                    state = states.next().copied().unwrap_or(state);
+                    state
+                });
+                (0, (1 << rest.len()) - 1)
+            }
+        };
+        let tail = (&last, start, wanted);
+        let whole = blocks.iter().zip((0..).step_by(BLOCK)).map(|(block, first)| (block, first, u16::MAX));
+        for (block, first, wanted) in whole.chain((wanted != 0).then_some(tail)) {
+            let mut passed = [0; BLOCK];
+            let mut is_out = false;
+            for (passed, state) in passed.iter_mut().zip(block) {
+                let key = state.key.moved(step);
+                is_out |= key.bucket(narrow) > end;
+                *passed = u32::from(key.upper() < limits[key.bucket(narrow).min(end)]);
+            }
+            if is_out {
+                for (passed, state) in passed.iter_mut().zip(block) {
+                    let key = state.key.moved(step);
+                    let is_in = key.bucket(narrow) <= end;
+                    *passed = if is_in { *passed } else { u32::from(outside.may_return(key)) };
+                }
+            }
+            let Some(hits) = hits.get_mut(n..).and_then(<[u32]>::first_chunk_mut) else { break };
+            n += pack.pack(&passed, wanted, first as u32, hits);
+        }
+        n
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use pulp::x86::V4;
+    use pulp::{NullaryFnOnce, cast, u32x16};
+
+    use super::{BLOCK, Key, Pack, Sieve};
+
+    /// A sieve on a machine that packs.
+    pub struct Wide<'a, K> {
+        pub sieve: Sieve<'a, K>,
+        pub simd: V4,
+    }
+
+    impl<K: Key> NullaryFnOnce for Wide<'_, K> {
+        type Output = usize;
+
+        #[inline(always)]
+        fn call(self) -> usize {
+            self.sieve.run(self.simd)
+        }
+    }
+
+    const PLACES: u32x16 = u32x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+
+    impl Pack for V4 {
+        #[inline(always)]
+        fn pack(self, passed: &[u32; BLOCK], wanted: u16, first: u32, hits: &mut [u32; BLOCK]) -> usize {
+            let passed = self.cmp_gt_u32x16(cast(*passed), self.splat_u32x16(0)).0 & wanted;
+            let places = self.wrapping_add_u32x16(PLACES, self.splat_u32x16(first));
+            *hits = cast(self.avx512f._mm512_maskz_compress_epi32(passed, cast(places)));
+            passed.count_ones() as usize
+        }
+    }
+}
