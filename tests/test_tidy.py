@@ -37,6 +37,7 @@ ONLY_IN: dict[str, dict[str, str]] = {
         "formats/scales": "searches the scales of many rows",
         "stats/gradients": "adds up the gradients of samples",
         "stats/deltas": "forms the errors of many rows",
+        "quantize/compensate": "rounds rows with error compensation",
         "search/local": "varies programs",
         "search/features": "finds the statistics of a program",
         "search/prompts": "writes the operator table into prompts",

@@ -14,6 +14,7 @@ __all__ = [
     "Truth",
     "__version__",
     "add_outer",
+    "compensate",
     "compile",
     "constants",
     "error_json",
@@ -293,3 +294,16 @@ def grid_errors(
     rows: NDArray[np.float32], scales: NDArray[np.float32], half: int, out: NDArray[np.float32]
 ) -> None:
     """Write the error clamp(round(w / s)) * s - w of each row to `out`; codes run from -half to half - 1."""
+
+def compensate(
+    rows: NDArray[np.float32],
+    upper: NDArray[np.float32],
+    grid: tuple[NDArray[np.float32], NDArray[np.float32], int, float, float],
+    nearest: bool,
+    threads: int,
+) -> float:
+    """Replace rows [G, R, C] by their values on the grid, compensated or the nearest; the sum of |e|^2.
+
+    U is [G, C, C]. The grid is scales and zero points [G * R, groups of columns], the columns of a group, and
+    the lowest and the highest code. 0 threads: all cores.
+    """

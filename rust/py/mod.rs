@@ -20,7 +20,7 @@ mod _core {
     #[pymodule_export]
     use super::lang::{format_source, grammar, lift, random_programs, typed_grammar, vary};
     #[pymodule_export]
-    use super::quantize::{fit_scales, grid_errors};
+    use super::quantize::{compensate, fit_scales, grid_errors};
     #[pymodule_export]
     use super::rank::{kendall, spearman, top_k, weighted_tau};
     #[pymodule_export]

@@ -1,10 +1,13 @@
 //! Scales of integer grids and the errors on them, for numpy arrays.
 
-use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{
+    PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::quantize::{Ladder, errors};
+use crate::quantize::{Grid, Ladder, Sweep, errors};
 
 /// The scale of each row by least squared error.
 #[pyfunction]
@@ -39,4 +42,45 @@ pub fn grid_errors<'py>(
     let (rows, scales, out) = (rows.as_slice()?, scales.as_slice()?, out.as_slice_mut()?);
     py.detach(|| errors(rows, scales, half, out));
     Ok(())
+}
+
+/// Scales and zero points [rows, groups of columns], the columns of a group, the lowest and the highest code.
+type Codes<'py> = (PyReadonlyArray2<'py, f32>, PyReadonlyArray2<'py, f32>, usize, f32, f32);
+
+/// Replaces rows [G, R, C] by their values on the grid, compensated with U [G, C, C] or the nearest; the error.
+#[pyfunction]
+pub fn compensate<'py>(
+    py: Python<'py>,
+    rows: &Bound<'py, PyArray3<f32>>,
+    upper: PyReadonlyArray3<'py, f32>,
+    grid: Codes<'py>,
+    nearest: bool,
+    threads: usize,
+) -> PyResult<f64> {
+    let (scale, zero, group, low, high) = grid;
+    let &[groups, each, columns] = rows.shape() else {
+        return Err(PyValueError::new_err("rows have three axes"));
+    };
+    if upper.shape() != [groups, columns, columns] {
+        return Err(PyValueError::new_err("each group of rows has a U of as many rows as columns"));
+    }
+    if scale.shape().first() != Some(&(groups * each)) {
+        return Err(PyValueError::new_err("each row has a scale and a zero point"));
+    }
+    if rows.len() == 0 {
+        return Ok(0.0);
+    }
+    let mut rows = rows.try_readwrite()?;
+    let (rows, upper) = (rows.as_slice_mut()?, upper.as_slice()?);
+    let (scale, zero) = (scale.as_slice()?, zero.as_slice()?);
+    let (square, scales) = (columns * columns, each * columns.div_ceil(group.max(1)));
+    py.detach(|| {
+        let parts = rows.chunks_mut(each * columns).zip(upper.chunks(square));
+        let grids = scale.chunks(scales).zip(zero.chunks(scales));
+        parts.zip(grids).try_fold(0.0, |total, ((rows, upper), (scale, zero))| {
+            let grid = Grid { scale, zero, group, codes: (low, high) };
+            Sweep::new(upper, columns, each, grid).map(|sweep| total + sweep.round(rows, nearest, threads))
+        })
+    })
+    .map_err(|misfit| PyValueError::new_err(misfit.0))
 }

@@ -7,6 +7,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::Misfit;
 use super::lookup::Lookup;
 use super::products::{largest, places, products};
 
@@ -19,10 +20,6 @@ const LARGE: usize = 1 << 15;
 const LARGEST_HALF: u32 = 128;
 const MOST_BINS: usize = 1 << 16;
 const MOST_EXCHANGES: usize = 1 << 10;
-
-/// What a ladder cannot be made of.
-#[derive(Debug)]
-pub struct Misfit(pub &'static str);
 
 /// Scales to try, as parts of the largest magnitude of a row, and how the search goes on from the best.
 #[derive(Clone)]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tap import _core
 from tap.formats import Grid
 from tap.stats.batches import Batches
 from tap.stats.layers import Layers, matrix, unmatrix
@@ -46,24 +47,16 @@ class Compensation:
         """The moments are given up: U takes their place when it is first needed."""
         self._moments: Tensor | None = moments
 
-    def round(self, grid: Grid, unit: Unit, weight: Tensor) -> Tensor:
-        """The unit's stored weight on a grid of its format."""
-        rows = matrix(weight.detach(), unit).reshape(unit.out, -1).float()
-        groups = len(self.upper)
-        split = rows.reshape(groups, unit.out // groups, -1)
-        back = _sweep(split, self.upper.to(rows.device), grid).reshape(unit.out, unit.inp, unit.pos)
-        return unmatrix(back, unit, weight.shape).to(weight.dtype).contiguous()
+    def round(self, grid: Grid, unit: Unit, weight: Tensor, *, nearest: bool = False) -> tuple[Tensor, float]:
+        """The unit's stored weight on a grid of its format, and (w - q) (H + d I) (w - q)^T summed over rows.
 
-    def error(self, before: Tensor, after: Tensor, unit: Unit) -> float:
-        """(w - q) (H + d I) (w - q)^T, summed over rows, when `after` replaces `before`."""
-        upper, total = self.upper.to(before.device), 0.0
-        shape = (len(upper), unit.out // len(upper), -1)
-        old, new = (matrix(weight.detach(), unit).reshape(shape) for weight in (before, after))
-        for rows, _ in _strips(shape[1]):
-            change = (new[:, rows] - old[:, rows]).float()
-            along = torch.linalg.solve_triangular(upper, change, upper=True, left=False)
-            total += float(along.square().sum())
-        return total
+        With `nearest` q is rounded to the nearest. Rows on a CPU are rounded in the core, in the same way.
+        """
+        rows = matrix(weight.detach(), unit).reshape(len(self.upper), unit.out // len(self.upper), -1).float()
+        sweep = _in_core if rows.device.type == "cpu" else _sweep
+        back, error = sweep(rows, self.upper.to(rows.device), grid, nearest)
+        stored = unmatrix(back.reshape(unit.out, unit.inp, unit.pos), unit, weight.shape)
+        return stored.to(weight.dtype).contiguous(), error
 
     @cached_property
     def upper(self) -> Tensor:
@@ -129,24 +122,41 @@ def patches(module: nn.Module, x: Tensor, unit: Unit) -> Tensor:
     return rows[:, :: max(1, rows.shape[1] // _PATCHES)]
 
 
-def _sweep(rows: Tensor, upper: Tensor, grid: Grid) -> Tensor:
-    """Round rows [G, R, C] column by column; errors reach later blocks once a block."""
-    rows, groups = rows.clone(), len(rows)
-    size = rows.shape[2]
+def _in_core(rows: Tensor, upper: Tensor, grid: Grid, nearest: bool) -> tuple[Tensor, float]:
+    """`_sweep` of rows on a CPU."""
+    values = rows.clone(memory_format=torch.contiguous_format)
+    shape = (rows.shape[0] * rows.shape[1], grid.scale.shape[1])
+    scale, zero = (one.float().expand(shape).contiguous().numpy() for one in (grid.scale, grid.zero))
+    group = rows.shape[2] if shape[1] == 1 else grid.group
+    codes = (scale, zero, group, float(grid.low), float(grid.high))
+    threads, factor = torch.get_num_threads(), upper.contiguous().numpy()
+    error = _core.compensate(values.numpy(), factor, codes, nearest, threads)
+    return values, error
+
+
+def _sweep(rows: Tensor, upper: Tensor, grid: Grid, nearest: bool) -> tuple[Tensor, float]:
+    """Round rows [G, R, C] column by column; errors reach later blocks once a block. With their squared sum.
+
+    Since w - q = e U the squared errors sum to (w - q) (H + d I) (w - q)^T.
+    """
+    weights, rows, groups = rows, rows.clone(), len(rows)
+    size, total = rows.shape[2], 0.0
     rounded = torch.empty_like(rows)
     for start in range(0, size, _BLOCK):
         stop = min(start + _BLOCK, size)
         errors = torch.empty_like(rows[:, :, start:stop])
         for column in range(start, stop):
             value = rows[:, :, column]
-            snapped = grid.snap(value.reshape(-1, 1), column).reshape(groups, -1)
+            given = weights[:, :, column] if nearest else value
+            snapped = grid.snap(given.reshape(-1, 1), column).reshape(groups, -1)
             error = (value - snapped) / upper[:, column, column, None]
             rounded[:, :, column] = snapped
             errors[:, :, column - start] = error
             later = slice(column + 1, stop)
             rows[:, :, later].addcmul_(error.unsqueeze(2), upper[:, column, None, later], value=-1)
         rows[:, :, stop:].baddbmm_(errors, upper[:, start:stop, stop:], alpha=-1)
-    return rounded
+        total += float(errors.square().sum())
+    return rounded, total
 
 
 def _factor(moments: Tensor) -> None:

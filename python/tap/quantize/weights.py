@@ -49,9 +49,9 @@ def round_unit(
         return quantize_unit(format, unit, weight)
     if compensation is None:
         return on_grid(grid, unit, weight)
-    found, nearest = compensation.round(grid, unit, weight), on_grid(grid, unit, weight)
-    better = compensation.error(weight, found, unit) < compensation.error(weight, nearest, unit)
-    return found if better else nearest
+    found, error = compensation.round(grid, unit, weight)
+    nearest, plain = compensation.round(grid, unit, weight, nearest=True)
+    return found if error < plain else nearest
 
 
 class QuantizedWeights:
