@@ -164,14 +164,24 @@ impl<K: Key> Interval<K> {
         self.single.clear();
         let mut dear = base.to_vec();
         span.edges.iter().for_each(|edge| dear[edge.class as usize] = edge.to);
-        for (items, from, saved) in [(base, 0, 0.0), (&dear, span.cost, span.loss)] {
-            for (class, &base) in items.iter().enumerate() {
-                for item in reduced.items_of(class) {
-                    let step = step(reduced, span.price, base, item);
-                    let (cost, loss) = (from + step.cost, saved + step.loss);
-                    if cost > 0 && cost < span.cost && loss < 0.0 {
-                        self.single.push((cost, loss));
-                    }
+        // Items of a class lie by rising cost: those too far from its own end the search.
+        for (class, (&base, &dear)) in base.iter().zip(&dear).enumerate() {
+            let items = reduced.items_of(class);
+            for item in base as usize + 1..items.end {
+                let step = step(reduced, span.price, base, item);
+                if step.cost >= span.cost {
+                    break;
+                }
+                self.single.push((step.cost, step.loss));
+            }
+            for item in (items.start..dear as usize).rev() {
+                let step = step(reduced, span.price, dear, item);
+                let (cost, loss) = (span.cost + step.cost, span.loss + step.loss);
+                if cost <= 0 {
+                    break;
+                }
+                if loss < 0.0 {
+                    self.single.push((cost, loss));
                 }
             }
         }

@@ -122,7 +122,9 @@ impl<K: Key> State<K> {
     /// What a move makes of the state.
     #[inline(always)]
     pub fn moved(&self, shift: &Shift, trace: u32) -> Self {
-        Self::new(self.cost() + shift.cost, self.loss().wrapping_add_signed(shift.ticks), trace)
+        let (low, carry) = (self.low >> 32 << 32).overflowing_add((shift.ticks as u64) << 32);
+        let key = self.key.moved(K::step(shift)).moved(K::new(0, i32::from(carry)));
+        Self { key, low: low | u64::from(trace) }
     }
 }
 
