@@ -7,6 +7,10 @@ of the language when it is shown none, and varies what it is shown otherwise, so
 of asking, not models. Methods: independent (init prompts alone), best of n (mutate the best so far), random
 (programs grown anew), genetic (the local search alone), loop (three prompts, the controller and a small local
 search), hand (the best named proxy).
+
+`--ablate` compares the loop without local search under each controller instead, and with and without repair
+where the stand-in misspells an input in every second program and spells it right when asked to repair it.
+Repairs are calls too: with repair the loop has fewer generations.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from search_none import agreements, read
 
 from tap import _core, proxies
 from tap.search import start
+from tap.search.budget import Budget
 from tap.search.config import Settings, preset
 from tap.search.nets import Net
 from tap.search.prompts import input_names
@@ -28,28 +33,46 @@ from tap.search.recording import Mock
 from tap.search.wire import Request
 
 CHILDREN, CALLS = 5, 4
+SLIP, REJECTED = "_slip", "rejected by the compiler"
 SHOWN = re.compile(r"```\n(.*?)\n```", re.DOTALL)
 
 
-def stand_in(inputs: list[str], run: int) -> Mock:
+def stand_in(inputs: list[str], run: int, slips: bool = False) -> Mock:
     """A model whose replies follow from the request and the seed of the run, which no request holds."""
+    slip = re.compile(rf"\b({'|'.join(inputs)})\b")
 
     def answer(request: Request) -> str:
+        codes = SHOWN.findall(request.user)
+        if REJECTED in request.user:
+            return reply([code.replace(SLIP, "") for code in codes if SLIP in code])
         seed = int(np.random.default_rng([run, int(request.key[:15], 16)]).integers(2**62))
-        shown = [code for code in SHOWN.findall(request.user) if "score" in code]
+        shown = [code for code in codes if "score" in code and SLIP not in code]
         if shown:
             codes, _ = _core.vary(seed, shown, CHILDREN, inputs)
         else:
             codes = _core.random_programs(seed, CHILDREN, 8, inputs)
-        return json.dumps({"candidates": [{"thought": "", "code": code} for code in codes]})
+        if slips:
+            codes[::2] = [slip.sub(rf"\1{SLIP}", code, count=1) for code in codes[::2]]
+        return reply(codes)
 
     return Mock(answer)
+
+
+def reply(codes: list[str]) -> str:
+    """Programs as a model sends them."""
+    return json.dumps({"candidates": [{"thought": "", "code": code} for code in codes]})
 
 
 def methods(programs: int) -> dict[str, tuple[Settings, bool]]:
     """Settings under which about `programs` programs are scored, and whether a model is asked."""
     generations = max(1, programs // (CHILDREN * CALLS))
-    asked = {"generations": generations, "calls": CALLS, "children": CHILDREN, "fitness": "agreement"}
+    asked = {
+        "generations": generations,
+        "calls": CALLS,
+        "children": CHILDREN,
+        "fitness": "agreement",
+        "repair": False,
+    }
     alone = {"generations": 10, "local": programs // 10, "fitness": "agreement"}
     half = {**asked, "generations": max(1, generations // 2)}
     return {
@@ -61,14 +84,27 @@ def methods(programs: int) -> dict[str, tuple[Settings, bool]]:
     }
 
 
-def best(nets: list[Net], settings: Settings, seed: int, asked: bool) -> float:
+def ablations(programs: int) -> dict[str, tuple[Settings, bool]]:
+    """The loop alone under each controller, and with slips under the default one; whether there are slips."""
+    asked = {"calls": CALLS, "children": CHILDREN, "fitness": "agreement", "local": 0, "repair": False}
+    calls = programs // CHILDREN
+    alone = preset("default", **asked, generations=max(1, calls // CALLS))
+    names = ("uniform", "dpo", "thompson", "fixed:1,0,0", "fixed:0,1,0", "fixed:0,0,1")
+    found = {name: (replace(alone, controller=name), False) for name in names}
+    budget = Budget(calls=calls)
+    found["slips"] = (replace(alone, budget=budget), True)
+    found["slips, repaired"] = (replace(alone, budget=budget, repair=True), True)
+    return found
+
+
+def best(nets: list[Net], settings: Settings, seed: int, asked: bool, slips: bool = False) -> float:
     """Agreement of the best program of one search."""
     inputs = sorted(set.intersection(*(set(input_names(net.table)) for net in nets)))
     found = start.search(
         [net.table for net in nets],
         [net.target for net in nets],
-        llm=stand_in(inputs, seed) if asked else "none",
-        settings=replace(settings, repair=False),
+        llm=stand_in(inputs, seed, slips) if asked else "none",
+        settings=settings,
         seed=seed,
         references={},
     )
@@ -81,13 +117,19 @@ def main() -> None:
     parser.add_argument("--net", action="append", required=True, metavar="TABLE,TARGET")
     parser.add_argument("--programs", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--ablate", action="store_true")
     given = parser.parse_args()
     nets = [read(pair) for pair in given.net]
     hand = np.nanmax(agreements([proxies.load(name).source for name in proxies.names()], nets))
-    print(f"{'hand':<12} {hand:.4f}")
-    for name, (settings, asked) in methods(given.programs).items():
-        values = [best(nets, settings, seed, asked) for seed in range(given.seeds)]
-        print(f"{name:<12} {np.median(values):.4f}  {min(values):.4f} to {max(values):.4f}", flush=True)
+    print(f"{'hand':<16} {hand:.4f}")
+    runs = {name: (settings, asked, False) for name, (settings, asked) in methods(given.programs).items()}
+    if given.ablate:
+        runs = {
+            name: (settings, True, slips) for name, (settings, slips) in ablations(given.programs).items()
+        }
+    for name, run in runs.items():
+        values = [best(nets, run[0], seed, *run[1:]) for seed in range(given.seeds)]
+        print(f"{name:<16} {np.median(values):.4f}  {min(values):.4f} to {max(values):.4f}", flush=True)
 
 
 if __name__ == "__main__":
