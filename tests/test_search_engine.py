@@ -333,3 +333,23 @@ def test_a_refused_key_stops_and_the_run_goes_on_later(tmp_path: Path) -> None:
             run(tmp_path / "run.db", llm=HttpLLM(endpoint))
         result = run(tmp_path / "run.db", llm=HttpLLM(endpoint), resume=True)
         assert result.reason == "all generations done"
+
+
+def test_parents_too_long_for_the_prompt_are_left_out(tmp_path: Path) -> None:
+    def wordy(request: Request) -> str:
+        many = " + ".join(["0.1 * dw2"] * 60)
+        number = int(request.key[:8], 16)
+        codes = [f"score = trace ** {(number + 7 * place) % 50 / 10} * dw2 + {many}" for place in range(5)]
+        return json.dumps({"candidates": [{"thought": "", "code": code} for code in codes]})
+
+    settings = replace(SETTINGS, controller="fixed:0,0,1", generations=4, local=0, repair=False)
+    operators = {}
+    for tokens in (6_000, 2_700, 2_300):
+        store = tmp_path / f"{tokens}.db"
+        one = replace(settings, prompt_tokens=tokens)
+        start.search(
+            [net(1).table], [net(1).target], llm=Mock(wordy), settings=one, references={}, store=store
+        )
+        with Store(store) as kept:
+            operators[tokens] = {prompt.operator for prompt in kept.prompts(3, wave=0)}
+    assert operators == {6_000: {"crossover"}, 2_700: {"mutation"}, 2_300: {"init"}}

@@ -15,6 +15,7 @@ from tap.search.prompts import (
     OPERATORS,
     SCHEMA,
     Manual,
+    PromptTooLong,
     Rejected,
     Rendered,
     Scene,
@@ -65,10 +66,11 @@ class Planner:
             arm = choose(controller, random, pending)
             pending[arm] += 1
             model, kind = divmod(arm, len(OPERATORS))
-            parents = population.parents(kind, island, random)
+            parents = list(population.parents(kind, island, random))
             if len(parents) < kind:
-                kind, parents = 0, []
-            rendered = self._rendered(OPERATORS[kind], parents, population, judge)
+                parents = []
+            rendered = self._fitting(parents, population, judge)
+            kind = len(parents)
             prompts.append(
                 Prompt(
                     generation=number,
@@ -98,6 +100,16 @@ class Planner:
                     Prompt(prompt.generation, 1, prompt.slot, prompt.arm, "repair", prompt.parents, request)
                 )
         return wave
+
+    def _fitting(self, parents: list[Candidate], population: Population, judge: Judge) -> Rendered:
+        """The prompt of the kind that has so many parents; the longest are taken out until it fits."""
+        while True:
+            try:
+                return self._rendered(OPERATORS[len(parents)], parents, population, judge)
+            except PromptTooLong:
+                if not parents:
+                    raise
+                parents.remove(max(parents, key=lambda parent: len(parent.code)))
 
     def _rendered(
         self, operator: str, parents: Sequence[Candidate], population: Population, judge: Judge

@@ -98,10 +98,17 @@ class Rendered:
     """Its size, estimated from above."""
 
 
+class PromptTooLong(LLMError):
+    """A prompt is beyond its limit with everything left out that may be."""
+
+
 def render(operator: str, manual: Manual, scene: Scene, *, limit: int = 6_000) -> Rendered:
     """The prompt of that operator in at most `limit` tokens.
 
     What does not fit is left out in this order: what was tried, oldest first; where parents rank wrongly.
+
+    Raises:
+        PromptTooLong: the rest does not fit.
     """
     tried, wrong = len(scene.tried), 8
     while True:
@@ -223,7 +230,7 @@ def _one_line(code: str, limit: int = 160) -> str:
 def _checked(system: str, user: str, limit: int | None) -> Rendered:
     tokens = estimate_tokens(system) + estimate_tokens(user)
     if limit is not None and tokens > limit:
-        raise LLMError(
+        raise PromptTooLong(
             f"the prompt has about {tokens} tokens where {limit} are allowed",
             hint="raise the limit of prompt tokens",
         )
