@@ -207,3 +207,27 @@ def test_three_bits_of_a_real_network() -> None:
     judge = Judge(small, evaluation)
     right = sum(float(judge.judge(i, judge.run(i)).correct.sum()) for i in range(len(judge.batches)))
     assert right / 500 > 0.86
+
+
+@pytest.mark.parametrize("compensate", [False, True])
+def test_corrected_biases_keep_the_mean_of_each_output(compensate: bool) -> None:
+    torch.manual_seed(11)
+    net = nn.Sequential(
+        nn.Conv2d(4, 6, 3, padding=1, groups=2), nn.ReLU(), nn.Conv2d(6, 5, 1), nn.Flatten(), nn.Linear(80, 3)
+    )
+    x, before = torch.rand(40, 4, 4, 4), {name: one.clone() for name, one in net.named_parameters()}
+
+    def mean_errors(**options: bool) -> list[float]:
+        small = tap.quantize(net, "int2", data=x, compensate=compensate, **options)
+        seen: dict[str, list[torch.Tensor]] = {}
+        for name in ("0", "2", "4"):
+            module = net.get_submodule(name)
+            module.register_forward_hook(lambda _, args, z, name=name: seen.update({name: [args[0], z]}))
+        with torch.no_grad():
+            net(x)
+            errors = [small.get_submodule(name)(x) - z for name, (x, z) in seen.items()]
+        assert all(torch.equal(one, before[name]) for name, one in tap.restore(small).named_parameters())
+        return [float(error.transpose(0, 1).flatten(1).mean(1).abs().max()) for error in errors]
+
+    assert min(mean_errors()) > 1e-3
+    assert max(mean_errors(correct_biases=True)) < 1e-5

@@ -19,7 +19,8 @@ from tap.quantize.inputs import InputRanges
 from tap.quantize.lifts import BatchNorms
 from tap.quantize.weights import find_grid, round_unit
 from tap.stats.batches import Batches, unwrap
-from tap.stats.layers import Layers, find_layers
+from tap.stats.layers import Layers, find_layers, matrix
+from tap.stats.normalized import input_means, mean_errors
 from tap.stats.sites import Site, clean, find_sites
 from tap.stats.unchanged import lent
 from tap.stats.units import Unit
@@ -47,6 +48,7 @@ def quantize(
     data: Any = None,
     compensate: bool = True,
     correct: bool = True,
+    correct_biases: bool = False,
     inplace: bool = False,
 ) -> nn.Module:
     """A copy of the model that computes with the formats of `plan`, ready to evaluate or to train.
@@ -55,8 +57,10 @@ def quantize(
     Weights become torch parametrizations with straight-through gradients, so any training loop fine-tunes
     them. With `data` (256 samples, no labels), inputs of units with activation formats get calibrated ranges,
     weights are rounded with error compensation where that lowers the unit's output error (`compensate`), and
-    batch-norm statistics are corrected where that lowers the KL to full precision (`correct`). `restore`
-    undoes all of it. With `inplace` the model itself is changed instead of a copy.
+    batch-norm statistics are corrected where that lowers the KL to full precision (`correct`). With
+    `correct_biases` the mean error of each output channel is taken from the biases of the units that have one
+    (Nagel et al., ICCV 2019, section 4.2), for networks without batch norms. `restore` undoes all of it. With
+    `inplace` the model itself is changed instead of a copy.
 
     Raises:
         PlanError: the plan names a unit that the model does not have.
@@ -82,7 +86,8 @@ def quantize(
     object.__setattr__(inner, "_tap_undo", undo)
     try:
         with lent(inner):
-            _put_in(inner, layers, chosen, batches, undo, compensate=compensate, correct=correct)
+            means = _biased(inner, layers, batches) if batches is not None and correct_biases else {}
+            _put_in(inner, layers, chosen, batches, undo, means, compensate=compensate, correct=correct)
     except BaseException:
         restore(model)
         raise
@@ -199,6 +204,7 @@ def _put_in(
     chosen: list[Format],
     data: Batches | None,
     undo: _Undo,
+    means: Mapping[int, Tensor],
     *,
     compensate: bool,
     correct: bool,
@@ -224,6 +230,8 @@ def _put_in(
             if format.act_bits < 16 and ranges is not None:
                 hook = FakeInput(ranges.of(site, format.act_bits))
                 undo.handles.append(site.module.register_forward_pre_hook(hook, with_kwargs=True))
+        if index in means:
+            _shift_bias(sites[0], unit, undo.weights[-1][1], means[index], undo)
     if norms is not None and len(norms):
         correction = norms.correction()
         for module, (mean, var) in zip(norms.modules, correction.moments, strict=True):
@@ -232,6 +240,29 @@ def _put_in(
                 if before is not None:
                     undo.buffers.append((module, name, before))
                     module._buffers[name] = value.clone()
+
+
+def _biased(model: nn.Module, layers: Layers, data: Batches) -> Mapping[int, Tensor]:
+    """The mean inputs of units that are one product and a bias."""
+    units = [
+        unit
+        for unit, sites in enumerate(layers.sites)
+        if len(sites) == 1 and not sites[0].is_packed and isinstance(_bias(sites[0]), nn.Parameter)
+    ]
+    return input_means(model, layers, data, units)
+
+
+def _bias(site: Site) -> Any:
+    return getattr(site.module, "bias", None)
+
+
+def _shift_bias(site: Site, unit: Unit, before: Tensor, mean: Tensor, undo: _Undo) -> None:
+    """Take the mean error of each channel from the bias."""
+    bias, (holder, name) = _bias(site), _place(site)
+    with torch.no_grad():
+        change = matrix(getattr(holder, name), unit).float() - matrix(before, unit).float()
+        undo.weights.append((bias, bias.data))
+        bias.data = bias.data - mean_errors(change[None], mean)[0].to(bias.dtype)
 
 
 def _register(site: Site, fake: FakeWeight, undo: _Undo) -> None:

@@ -28,7 +28,7 @@ from tap.stats.deltas import Deltas
 from tap.stats.layers import matrix
 from tap.stats.loss import Loss, class_axis
 from tap.stats.noise import OutputNoise
-from tap.stats.normalized import InputMeans, normalized
+from tap.stats.normalized import input_means, normalized
 from tap.stats.passes import Pass, samples_apart
 from tap.stats.state import Collection
 from tap.stats.unchanged import lent
@@ -83,13 +83,7 @@ def _apart(state: Collection) -> tuple[Batches, Batches]:
 
 def _means(state: Collection, data: Batches) -> Mapping[int, Tensor]:
     """The mean inputs of units that a batch norm follows."""
-    means = InputMeans(normalized(state.model, state.layers, data))
-    run = Pass(
-        state.model, state.layers, forward=[means], backward=[], gradients=False, logits=False, loss=None,
-        end_batch=lambda _: None,
-    )  # fmt: skip
-    run.run(data, lambda _: None)
-    return means.result()
+    return input_means(state.model, state.layers, data, normalized(state.model, state.layers, data))
 
 
 def _noise(

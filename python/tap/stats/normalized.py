@@ -21,6 +21,7 @@ from tap.stats.batches import Batches
 from tap.stats.calls import Call, columns
 from tap.stats.layers import Layers
 from tap.stats.observe import observed
+from tap.stats.passes import Pass
 from tap.stats.sites import Site
 from tap.stats.unchanged import lent
 
@@ -52,8 +53,27 @@ def normalized(model: nn.Module, layers: Layers, data: Batches) -> frozenset[int
     return frozenset(found)
 
 
-class InputMeans:
-    """m [groups, in * pos] of some units, from the inputs of a forward pass."""
+def input_means(
+    model: nn.Module, layers: Layers, data: Batches, units: Collection[int]
+) -> Mapping[int, Tensor]:
+    """m [groups, in * pos] by unit, over all samples."""
+    means = _InputMeans(units)
+    run = Pass(
+        model, layers, forward=[means], backward=[], gradients=False, logits=False, loss=None,
+        end_batch=lambda _: None,
+    )  # fmt: skip
+    run.run(data, lambda _: None)
+    return means.result()
+
+
+def mean_errors(dw: Tensor, mean: Tensor) -> Tensor:
+    """The mean of each channel [F, rows] from dw [F, rows, in, pos] and m."""
+    by_group = dw.reshape(len(dw), len(mean), dw.shape[1] // len(mean), -1)
+    return torch.einsum("fgrc,gc->fgr", by_group, mean).flatten(1)
+
+
+class _InputMeans:
+    """m of some units, from the inputs of a forward pass."""
 
     def __init__(self, units: Collection[int]) -> None:
         self._units = units
@@ -77,7 +97,5 @@ class InputMeans:
 def subtract_mean(call: Call, error: Tensor, dw: Tensor, mean: Tensor) -> None:
     """Take the mean of each channel from errors [items, A, F, B], the products of the input and dw."""
     count, rows = dw.shape[:2]
-    groups = len(mean)
-    by_group = dw.reshape(count, groups, rows // groups, -1)
-    shift = torch.einsum("fgrc,gc->gfr", by_group, mean)
-    error.view(*error.shape[:3], rows // groups, -1).sub_(shift.unsqueeze(-1))
+    shift = mean_errors(dw, mean).view(count, len(mean), rows // len(mean), 1).transpose(0, 1)
+    error.view(*error.shape[:3], rows // len(mean), -1).sub_(shift)
