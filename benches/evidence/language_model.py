@@ -22,7 +22,17 @@ from tap import proxies
 from tap.pipeline import make_plan
 
 FORMATS = ["int3-g64", "int4-g64", "int8-g64"]
-NAMES = ["logit_noise", "modelopt", "mpqco", "squeezellm", "imatrix", "output_mse", "qe", "sqnr"]
+NAMES = [
+    "logit_noise",
+    "modelopt",
+    "mpqco",
+    "squeezellm",
+    "imatrix",
+    "output_mse",
+    "qe",
+    "weight_mse",
+    "sqnr",
+]
 
 
 def perplexity(model: nn.Module, chunks: Tensor) -> float:

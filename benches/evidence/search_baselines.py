@@ -19,6 +19,7 @@ import argparse
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from search_none import agreements, read
@@ -33,6 +34,8 @@ from tap.search.recording import Mock
 from tap.search.wire import Request
 
 CHILDREN, CALLS = 5, 4
+ASKED: dict[str, Any] = {"calls": CALLS, "children": CHILDREN, "fitness": "agreement", "repair": False}
+"""Settings of every search that asks the stand-in."""
 SLIP, REJECTED = "_slip", "rejected by the compiler"
 SHOWN = re.compile(r"```\n(.*?)\n```", re.DOTALL)
 
@@ -66,13 +69,7 @@ def reply(codes: list[str]) -> str:
 def methods(programs: int) -> dict[str, tuple[Settings, bool]]:
     """Settings under which about `programs` programs are scored, and whether a model is asked."""
     generations = max(1, programs // (CHILDREN * CALLS))
-    asked = {
-        "generations": generations,
-        "calls": CALLS,
-        "children": CHILDREN,
-        "fitness": "agreement",
-        "repair": False,
-    }
+    asked = {**ASKED, "generations": generations}
     alone = {"generations": 10, "local": programs // 10, "fitness": "agreement"}
     half = {**asked, "generations": max(1, generations // 2)}
     return {
@@ -86,9 +83,8 @@ def methods(programs: int) -> dict[str, tuple[Settings, bool]]:
 
 def ablations(programs: int) -> dict[str, tuple[Settings, bool]]:
     """The loop alone under each controller, and with slips under the default one; whether there are slips."""
-    asked = {"calls": CALLS, "children": CHILDREN, "fitness": "agreement", "local": 0, "repair": False}
     calls = programs // CHILDREN
-    alone = preset("default", **asked, generations=max(1, calls // CALLS))
+    alone = preset("default", **ASKED, local=0, generations=max(1, calls // CALLS))
     names = ("uniform", "dpo", "thompson", "fixed:1,0,0", "fixed:0,1,0", "fixed:0,0,1")
     found = {name: (replace(alone, controller=name), False) for name in names}
     budget = Budget(calls=calls)

@@ -72,6 +72,13 @@ def mean_errors(dw: Tensor, mean: Tensor) -> Tensor:
     return torch.einsum("fgrc,gc->fgr", by_group, mean).flatten(1)
 
 
+def subtract_mean(call: Call, error: Tensor, dw: Tensor, mean: Tensor) -> None:
+    """Take the mean of each channel from errors [items, A, F, B], the products of the input and dw."""
+    count, rows = dw.shape[:2]
+    shift = mean_errors(dw, mean).view(count, len(mean), rows // len(mean), 1).transpose(0, 1)
+    error.view(*error.shape[:3], rows // len(mean), -1).sub_(shift)
+
+
 class _InputMeans:
     """m of some units, from the inputs of a forward pass."""
 
@@ -92,10 +99,3 @@ class _InputMeans:
     def result(self) -> Mapping[int, Tensor]:
         """m by unit."""
         return {unit: (total / count).float() for unit, (total, count) in self._sums.items()}
-
-
-def subtract_mean(call: Call, error: Tensor, dw: Tensor, mean: Tensor) -> None:
-    """Take the mean of each channel from errors [items, A, F, B], the products of the input and dw."""
-    count, rows = dw.shape[:2]
-    shift = mean_errors(dw, mean).view(count, len(mean), rows // len(mean), 1).transpose(0, 1)
-    error.view(*error.shape[:3], rows // len(mean), -1).sub_(shift)
