@@ -306,6 +306,29 @@ fn the_frontier_does_not_depend_on_the_units() {
 }
 
 #[test]
+fn a_large_frontier_does_not_depend_on_the_width_of_its_keys() {
+    for (family, seed) in [(Family::Cnn, 2), (Family::Cnn, 3), (Family::Llm, 1)] {
+        let instance = Instance::draw(family, 26, seed);
+        let (mut loss, mut costs) = (instance.loss.clone(), instance.bytes.clone());
+        // One unit more: what it may take costs more than all others together, and makes keys wide.
+        loss.extend([0.0, -1e-3, 1.0, 1.0, 1.0, 1.0, 1.0]);
+        costs.extend((0..7).map(|format| format << 40));
+        let read = |units: usize| {
+            let constraints = [Constraint::Integer { costs: &costs[..units * 7], budget: 0 }];
+            let (loss, constraints) = (&loss[..units * 7], &constraints[..]);
+            let input = Input { units, formats: 7, loss, constraints, allowed: None, groups: None };
+            frontier(&input, &Limits::default()).unwrap_or_default()
+        };
+        let (narrow, wide) = (read(26), read(27));
+        assert!(narrow.complete && wide.complete && narrow.cost.len() > 900, "{} points", narrow.cost.len());
+        assert_eq!(narrow.cost, wide.cost[..narrow.cost.len()]);
+        for (at, loss) in narrow.loss.iter().enumerate() {
+            assert!((loss - wide.loss[at]).abs() <= 1e-12 * loss, "{at}");
+        }
+    }
+}
+
+#[test]
 fn bad_tables_are_errors() {
     let good =
         Input { units: 1, formats: 2, loss: &[1.0, 2.0], constraints: &[], allowed: None, groups: None };

@@ -8,7 +8,7 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::interval::Span;
-use super::state::{Key, MOST, State, coarse, upper};
+use super::state::{Key, MOST, coarse, upper};
 
 /// What the classes that have not entered yet can do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +72,7 @@ impl Outside {
 
 /// Coarse ticks of a unit.
 const TICKS: f64 = (1 << 29) as f64;
-const WIDE: i64 = 64;
+const WIDE: i64 = 32;
 const NARROW: i64 = 4096;
 /// Buckets that are filled at once.
 const STEP: usize = 8;
@@ -107,12 +107,12 @@ impl Ceiling {
     }
 
     /// Tabulates what may lead to a point; returns the largest excess of one.
-    pub fn fill<K: Key>(&mut self, stairs: &[State<K>], rest: &Rest) -> f64 {
+    pub fn fill<K: Key>(&mut self, stairs: &[K], rest: &Rest) -> f64 {
         Arch::new().dispatch(Fill { ceiling: self, stairs, rest })
     }
 
     #[inline(always)]
-    fn tabulate<K: Key>(&mut self, stairs: &[State<K>], rest: &Rest) -> f64 {
+    fn tabulate<K: Key>(&mut self, stairs: &[K], rest: &Rest) -> f64 {
         let buckets = (2 * stairs.len() as i64).clamp(WIDE, NARROW);
         self.narrow = self.wide;
         while self.narrow > 0 && self.span >> self.narrow < buckets {
@@ -151,9 +151,9 @@ impl Ceiling {
 
     /// Tabulates the staircase: above the loss of the last stair that costs no more than each narrow bucket.
     #[inline(always)]
-    fn lay<K: Key>(&mut self, stairs: &[State<K>]) {
+    fn lay<K: Key>(&mut self, stairs: &[K]) {
         let (n, round) = ((self.span >> self.narrow) as usize + 1, (1i64 << self.narrow) - 1);
-        let bucket = |stair: &State<K>| ((stair.cost().max(0) + round) >> self.narrow) as usize;
+        let bucket = |stair: &K| ((stair.cost().max(0) + round) >> self.narrow) as usize;
         if self.limit.len() < n + STEP {
             self.limit.resize(n + STEP, 0);
         }
@@ -162,7 +162,7 @@ impl Ceiling {
         self.limit[..from].fill(MOST);
         for (at, stair) in stairs.iter().enumerate() {
             let to = stairs.get(at + 1).map_or(n, bucket).min(n);
-            let limit = stair.key.upper() + 1;
+            let limit = stair.upper() + 1;
             // A few buckets at once; what is too much the next stair overwrites.
             self.limit[from..from + STEP].fill(limit);
             if to > from + STEP {
@@ -216,7 +216,7 @@ impl Ceiling {
 /// Tabulates with the instructions of the machine.
 struct Fill<'a, K> {
     ceiling: &'a mut Ceiling,
-    stairs: &'a [State<K>],
+    stairs: &'a [K],
     rest: &'a Rest,
 }
 

@@ -4,8 +4,10 @@
 //! found by `interval`. A point is kept as the end of a trace of moves, so that its choice is written only when
 //! somebody asks for it.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::input::{Constraint, Input, KnapsackError};
-use super::interval::{Interval, Span};
+use super::interval::{Interval, Points, Span};
 use super::outcome::{Limits, Meter};
 use super::problem::Classes;
 use super::reduce::{Edge, Reduced};
@@ -90,18 +92,20 @@ fn walk<K: Key>(input: &Input, limits: &Limits, classes: Classes, mut reduced: R
         }
         frontier.spans.push((frontier.cost.len(), taken));
         let near = 1e-9 * span.price * span.cost as f64;
-        for (cost, loss, trace) in interval.points(&span) {
-            if frontier.add(trace, totals.with(cost, loss)) && loss + span.price * (cost as f64) < near {
-                straight.push(frontier.cost.len() - 1);
-            }
-        }
+        let points = interval.points(&span);
+        let (frontier, straight) = (&mut frontier, &mut straight);
+        Arch::new().dispatch(Write { frontier, straight, points, totals: &totals, span: &span, near });
         let passed = edges.len();
         reduced.edges[taken..taken + passed].iter().for_each(|edge| totals.take(edge.class, edge.to));
         taken += passed;
     }
     frontier.spans.push((frontier.cost.len(), taken));
-    if frontier.add(0, totals.with(0, 0.0)) {
-        straight.push(frontier.cost.len() - 1);
+    let (cost, loss) = totals.with(0, 0.0);
+    if frontier.loss.last().is_none_or(|&least| loss < least) {
+        straight.push(frontier.cost.len());
+        frontier.cost.push(cost);
+        frontier.loss.push(loss);
+        frontier.trace.push(0);
     }
     frontier.supported = lower_hull(&frontier.cost, &frontier.loss, &straight);
     frontier.complete = true;
@@ -123,15 +127,58 @@ impl Frontier {
         self.trace.reserve(points);
     }
 
-    /// Adds a point, unless it loses no less than the one before.
-    fn add(&mut self, trace: u32, (cost, loss): (f64, f64)) -> bool {
-        let is_less = self.loss.last().is_none_or(|&least| loss < least);
-        if is_less {
-            self.cost.push(cost);
-            self.loss.push(loss);
-            self.trace.push(trace);
+    /// Drops the points from `first` on that lose no less than one before, by rounding, and renames the others in
+    /// `straight`.
+    fn tidy(&mut self, first: usize, straight: &mut Vec<usize>) {
+        let renamed = straight.partition_point(|&at| at < first);
+        let old = straight.split_off(renamed);
+        let mut to = first;
+        for at in first..self.cost.len() {
+            if to.checked_sub(1).is_none_or(|last| self.loss[at] < self.loss[last]) {
+                if old.binary_search(&at).is_ok() {
+                    straight.push(to);
+                }
+                (self.cost[to], self.loss[to], self.trace[to]) =
+                    (self.cost[at], self.loss[at], self.trace[at]);
+                to += 1;
+            }
         }
-        is_less
+        self.cost.truncate(to);
+        self.loss.truncate(to);
+        self.trace.truncate(to);
+    }
+}
+
+/// Adds the points of an interval to a frontier, those within `near` of its line to `straight` too.
+struct Write<'a, K> {
+    frontier: &'a mut Frontier,
+    straight: &'a mut Vec<usize>,
+    points: Points<'a, K>,
+    totals: &'a Totals<'a>,
+    span: &'a Span<'a>,
+    near: f64,
+}
+
+impl<K: Key> WithSimd for Write<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { frontier, straight, points, totals, span, near } = self;
+        let first = frontier.cost.len();
+        frontier.trace.extend(points.iter().map(|(_, _, trace)| trace));
+        totals.losses(points.iter().map(|(_, loss, _)| loss), &mut frontier.loss);
+        totals.costs(points.iter().map(|(cost, _, _)| cost), span.cost, &mut frontier.cost);
+        for (at, (cost, loss, _)) in points.iter().enumerate() {
+            if loss + span.price * (cost as f64) < near {
+                straight.push(first + at);
+            }
+        }
+        let losses = &frontier.loss[first.saturating_sub(1)..];
+        let rises = losses.iter().zip(losses.iter().skip(1)).filter(|(loss, after)| after >= loss);
+        if rises.count() > 0 {
+            frontier.tidy(first, straight);
+        }
     }
 }
 

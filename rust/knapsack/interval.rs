@@ -47,8 +47,8 @@ pub struct Span<'a> {
 
 const EPS: f64 = f64::EPSILON;
 /// Tests between two tables of caps: so many, and so many for each state.
-const FIXED: i64 = 128;
-const EACH: i64 = 8;
+const FIXED: i64 = 256;
+const EACH: i64 = 12;
 /// Ticks of a unit of loss, whose size is a power of two of at least twice the largest loss.
 const TICKS: f64 = (1u64 << 61) as f64;
 
@@ -76,6 +76,24 @@ pub struct Interval<K> {
     pub traces: Traces,
 }
 
+/// Points of an interval from its base up to, not including, the dearer end, by rising cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a, K> {
+    keys: &'a [K],
+    lows: &'a [u64],
+    /// Loss of a tick, a power of two.
+    tick: f64,
+}
+
+impl<'a, K: Key> Points<'a, K> {
+    /// Cost and loss, counted from the base, and trace of each.
+    #[inline(always)]
+    pub fn iter(self) -> impl ExactSizeIterator<Item = (i64, f64, u32)> + 'a {
+        let states = self.keys.iter().zip(self.lows).map(|(&key, &low)| State { key, low });
+        states.map(move |state| (state.cost(), state.ticks() as f64 * self.tick, state.trace()))
+    }
+}
+
 impl<K: Key> Interval<K> {
     /// Searches the interval above `base`; true when a limit is passed. The points are read with `points`.
     pub fn search(&mut self, reduced: &Reduced, base: &[u32], span: &Span, meter: &mut Meter) -> bool {
@@ -86,7 +104,7 @@ impl<K: Key> Interval<K> {
             // Caps of an earlier class hold, if a little too high: new ones have to save more than they cost.
             let is_due = due <= 0;
             if is_due {
-                most = self.ceiling.fill(&self.stairs, &self.rest[at + 1]);
+                most = self.ceiling.fill(self.stairs.keys(), &self.rest[at + 1]);
                 due = FIXED + EACH * self.stairs.len() as i64;
             }
             let Some(seen) = self.enter(self.core[at], most) else { return true };
@@ -101,15 +119,10 @@ impl<K: Key> Interval<K> {
         false
     }
 
-    /// Cost, loss and trace of the points from the base up to, not including, the dearer end, by rising cost.
-    pub fn points(&self, span: &Span) -> impl Iterator<Item = (i64, f64, u32)> {
-        // Losses that differ by less than a coarse tick may leave several of one cost: the last loses least.
-        let after = self.stairs.iter().skip(1).map(State::cost).chain([i64::MAX]);
-        let (inside, unit) = (0..span.cost, self.unit);
-        self.stairs.iter().zip(after).filter_map(move |(state, after)| {
-            let is_point = inside.contains(&state.cost()) && state.cost() < after;
-            is_point.then(|| (state.cost(), state.ticks() as f64 / TICKS * unit, state.trace()))
-        })
+    /// The points that were found.
+    pub fn points(&mut self, span: &Span) -> Points<'_, K> {
+        let (keys, lows) = self.stairs.settle(span.cost);
+        Points { keys, lows, tick: self.unit / TICKS }
     }
 
     /// Keeps the moves that may lead to a point and orders their classes.
@@ -172,7 +185,9 @@ impl<K: Key> Interval<K> {
                 if step.cost >= span.cost {
                     break;
                 }
-                self.single.push((step.cost, step.loss));
+                if step.loss < 0.0 {
+                    self.single.push((step.cost, step.loss));
+                }
             }
             for item in (items.start..dear as usize).rev() {
                 let step = step(reduced, span.price, dear, item);
@@ -185,7 +200,7 @@ impl<K: Key> Interval<K> {
                 }
             }
         }
-        self.single.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        self.single.sort_unstable_by_key(|&(cost, _)| cost);
         self.known.clear();
         self.known.push((0, 0.0));
         let mut least = 0.0f64;
@@ -209,9 +224,9 @@ impl<K: Key> Interval<K> {
                 return None;
             }
             seen += shifted.len();
-            if fresh.is_empty() {
+            if fresh.len() == 0 {
                 std::mem::swap(fresh, shifted);
-            } else if !shifted.is_empty() {
+            } else if shifted.len() > 0 {
                 merged.join(fresh, shifted);
                 std::mem::swap(fresh, merged);
             }

@@ -4,7 +4,7 @@
 //!
 //! In reading order: `problem` (tables to classes of items), `reduce` (dominance, hulls), `bound` (linear
 //! relaxation), `expand` (closing the gap of one budget), `one` (the three together, warm); `frontier` (every
-//! Pareto point, by `interval`, `stairs` of `state`s and `ceiling`); for several budgets
+//! Pareto point, by `interval`, `stairs` of `state`s, `sieve`, `join` and `ceiling`); for several budgets
 //! `dual` (prices, by `master`), `search` (complete below a threshold, by `subsets` and `rates`), `branch` (over
 //! the `kept` items) and `many` (these together); `lexicographic` (ties by cost); for losses with pair terms `pairs`
 //! (the model), `messages` (its bound), `exchange` (good choices) and `coupled` (branch and bound). For regret over many
@@ -21,6 +21,7 @@ mod frontier;
 mod input;
 pub mod instances;
 mod interval;
+mod join;
 mod kept;
 mod lexicographic;
 mod many;

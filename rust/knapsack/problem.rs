@@ -161,6 +161,14 @@ impl Classes {
         self.real[k].map_or(total, |scale| total / scale)
     }
 
+    /// What turns changes of cost `k` from `steps` grid steps, up to `most` of them, into units of the input: the cost
+    /// at `steps`, that of a step and the scale of real numbers; nothing when whole numbers do not hold it.
+    pub fn line(&self, k: usize, steps: i64, most: i64) -> Option<(i64, i64, Option<f64>)> {
+        let (floor, step) = (i64::try_from(self.floor[k]).ok()?, self.divisor[k]);
+        most.checked_mul(step)?.checked_add(floor)?;
+        Some((steps.checked_mul(step)?.checked_add(floor)?, step, self.real[k]))
+    }
+
     /// Writes the format of every unit for the given item of every class.
     pub fn spread(&self, items: &[u32], choice: &mut [u32]) {
         for (class, &item) in items.iter().enumerate() {

@@ -8,14 +8,14 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::ceiling::Ceiling;
-use super::state::{Key, Shift, State};
+use super::state::{AFTER, Key, Shift};
 
 /// States tested at once.
-pub const BLOCK: usize = 16;
+pub const BLOCK: usize = AFTER;
 
-/// Lists the places of the states that pass; returns how many. `hits` has room for as many as there are states and
-/// for a block more.
-pub fn sieve<K: Key>(stairs: &[State<K>], shift: Shift, ceiling: &Ceiling, hits: &mut [u32]) -> usize {
+/// Lists the places of the states that pass; returns how many. `AFTER` ends lie behind the states; `hits` has room
+/// for as many and for a block more.
+pub fn sieve<K: Key>(stairs: &[K], shift: Shift, ceiling: &Ceiling, hits: &mut [u32]) -> usize {
     let sieve = Sieve { stairs, shift, ceiling, hits };
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V4::try_new() {
@@ -25,7 +25,7 @@ pub fn sieve<K: Key>(stairs: &[State<K>], shift: Shift, ceiling: &Ceiling, hits:
 }
 
 struct Sieve<'a, K> {
-    stairs: &'a [State<K>],
+    stairs: &'a [K],
     shift: Shift,
     ceiling: &'a Ceiling,
     hits: &'a mut [u32],
@@ -44,6 +44,8 @@ impl<K: Key> WithSimd for Sieve<'_, K> {
 trait Pack: Copy {
     /// Looks at the places from `first` whose bits are set in `wanted`; returns how many passed.
     fn pack(self, passed: &[u32; BLOCK], wanted: u16, first: u32, hits: &mut [u32; BLOCK]) -> usize;
+    /// Whether a number is not 0.
+    fn any(self, numbers: &[u32; BLOCK]) -> bool;
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +61,11 @@ impl Pack for Plain {
         }
         n
     }
+
+    #[inline(always)]
+    fn any(self, numbers: &[u32; BLOCK]) -> bool {
+        numbers.iter().fold(0, |any, number| any | number) != 0
+    }
 }
 
 impl<K: Key> Sieve<'_, K> {
@@ -67,39 +74,22 @@ impl<K: Key> Sieve<'_, K> {
         let Self { stairs, shift, ceiling, hits } = self;
         let (step, outside, (limits, narrow)) = (K::step(&shift), ceiling.outside(), ceiling.inside());
         let Some(end) = limits.len().checked_sub(1) else { return 0 };
-        let (blocks, rest) = stairs.as_chunks::<BLOCK>();
-        let (mut n, mut last) = (0, [State::end(); BLOCK]);
-        // The last block begins earlier if it has to, or repeats the last state.
-        let (start, wanted) = match stairs.last_chunk::<BLOCK>() {
-            Some(block) => {
-                last = *block;
-                (stairs.len() - BLOCK, !(u16::MAX >> rest.len()))
-            }
-            None => {
-                let mut states = stairs.iter();
-                let mut state = State::end();
-                last.fill_with(|| {
-                    state = states.next().copied().unwrap_or(state);
-                    state
-                });
-                (0, (1 << rest.len()) - 1)
-            }
-        };
-        let tail = (&last, start, wanted);
-        let whole = blocks.iter().zip((0..).step_by(BLOCK)).map(|(block, first)| (block, first, u16::MAX));
-        for (block, first, wanted) in whole.chain((wanted != 0).then_some(tail)) {
-            let mut passed = [0; BLOCK];
-            let mut is_out = false;
-            for (passed, state) in passed.iter_mut().zip(block) {
-                let key = state.key.moved(step);
-                is_out |= key.bucket(narrow) > end;
+        let len = stairs.len() - AFTER;
+        let mut n = 0;
+        // Ends fill up the last block.
+        let (blocks, _) = stairs[..len.next_multiple_of(BLOCK)].as_chunks::<BLOCK>();
+        for (block, first) in blocks.iter().zip((0..).step_by(BLOCK)) {
+            let wanted = if len - first < BLOCK { (1 << (len - first)) - 1 } else { u16::MAX };
+            let (mut passed, mut out) = ([0; BLOCK], [0; BLOCK]);
+            for ((passed, out), key) in passed.iter_mut().zip(&mut out).zip(block) {
+                let key = key.moved(step);
+                *out = u32::from(key.bucket(narrow) > end);
                 *passed = u32::from(key.upper() < limits[key.bucket(narrow).min(end)]);
             }
-            if is_out {
-                for (passed, state) in passed.iter_mut().zip(block) {
-                    let key = state.key.moved(step);
-                    let is_in = key.bucket(narrow) <= end;
-                    *passed = if is_in { *passed } else { u32::from(outside.may_return(key)) };
+            if pack.any(&out) {
+                for ((passed, out), key) in passed.iter_mut().zip(&out).zip(block) {
+                    let may_return = u32::from(outside.may_return(key.moved(step)));
+                    *passed = if *out == 0 { *passed } else { may_return };
                 }
             }
             let Some(hits) = hits.get_mut(n..).and_then(<[u32]>::first_chunk_mut) else { break };
@@ -140,6 +130,11 @@ mod wide {
             let places = self.wrapping_add_u32x16(PLACES, self.splat_u32x16(first));
             *hits = cast(self.avx512f._mm512_maskz_compress_epi32(passed, cast(places)));
             passed.count_ones() as usize
+        }
+
+        #[inline(always)]
+        fn any(self, numbers: &[u32; BLOCK]) -> bool {
+            self.cmp_gt_u32x16(cast(*numbers), self.splat_u32x16(0)).0 != 0
         }
     }
 }

@@ -20,10 +20,14 @@ pub trait Key: Copy + Ord + Default {
     fn moved(self, step: Self) -> Self;
     /// Number of the bucket of 2^width of cost that the key falls into.
     fn bucket(self, width: u32) -> usize;
+    /// The keys, if they are of 64 bits.
+    fn narrow(keys: &[Self]) -> Option<&[i64]>;
+    /// The keys, if they are of 64 bits.
+    fn narrow_mut(keys: &mut [Self]) -> Option<&mut [i64]>;
 }
 
 macro_rules! key {
-    ($number:ty) => {
+    ($number:ty, $narrow:expr, $narrow_mut:expr) => {
         impl Key for $number {
             const END: Self = Self::MAX;
             #[inline(always)]
@@ -50,12 +54,20 @@ macro_rules! key {
             fn bucket(self, width: u32) -> usize {
                 (self >> (32 + width)) as usize
             }
+            #[inline(always)]
+            fn narrow(keys: &[Self]) -> Option<&[i64]> {
+                $narrow(keys)
+            }
+            #[inline(always)]
+            fn narrow_mut(keys: &mut [Self]) -> Option<&mut [i64]> {
+                $narrow_mut(keys)
+            }
         }
     };
 }
 
-key!(i64);
-key!(i128);
+key!(i64, Some, Some);
+key!(i128, |_| None, |_| None);
 
 /// A move of the class that enters.
 #[derive(Clone, Copy, Debug)]
@@ -74,8 +86,11 @@ pub struct State<K> {
     /// Cost change and the upper half of the loss.
     pub key: K,
     /// Lower half of the loss, then the trace: 0 of the base.
-    low: u64,
+    pub low: u64,
 }
+
+/// Ends behind the states of a staircase, so that whole blocks can be read.
+pub const AFTER: usize = 16;
 
 /// Loss of the base: others lie within half of that, so that upper halves are positive.
 const ZERO: u64 = 1 << 62;
@@ -84,11 +99,6 @@ impl<K: Key> State<K> {
     /// The base of an interval.
     pub fn base() -> Self {
         Self::new(0, ZERO, 0)
-    }
-
-    /// Behind every state.
-    pub fn end() -> Self {
-        Self { key: K::END, low: u64::MAX }
     }
 
     #[inline(always)]

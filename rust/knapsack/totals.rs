@@ -45,6 +45,24 @@ impl<'a> Totals<'a> {
         (self.classes.total_of(0, self.cost + cost), self.loss.with(loss))
     }
 
+    /// Turns costs of choices that differ by at most `most` into the units of the input; the same as `with`.
+    #[inline(always)]
+    pub fn costs(&self, changes: impl Iterator<Item = i64>, most: i64, costs: &mut Vec<f64>) {
+        match self.classes.line(0, self.cost, self.cost + most) {
+            Some((floor, step, Some(scale))) => {
+                costs.extend(changes.map(|change| (floor + change * step) as f64 / scale));
+            }
+            Some((floor, step, None)) => costs.extend(changes.map(|change| (floor + change * step) as f64)),
+            None => costs.extend(changes.map(|change| self.classes.total_of(0, self.cost + change))),
+        }
+    }
+
+    /// Losses of choices that differ by these changes.
+    #[inline(always)]
+    pub fn losses(&self, changes: impl Iterator<Item = f64>, losses: &mut Vec<f64>) {
+        losses.extend(changes.map(|change| self.loss.with(change)));
+    }
+
     /// Adds the raw losses of an item.
     fn count(&mut self, class: usize, item: u32, sign: f64) {
         let format = self.classes.format[self.reduced.item[item as usize] as usize] as usize;
