@@ -21,6 +21,7 @@ from tap.quantize.weights import find_grid, round_unit
 from tap.stats.batches import Batches, unwrap
 from tap.stats.layers import Layers, find_layers, matrix
 from tap.stats.normalized import input_means, mean_errors
+from tap.stats.rounded import RoundedInputs
 from tap.stats.sites import Site, clean, find_sites
 from tap.stats.unchanged import lent
 from tap.stats.units import Unit
@@ -249,7 +250,8 @@ def _biased(model: nn.Module, layers: Layers, data: Batches) -> Mapping[int, Ten
         for unit, sites in enumerate(layers.sites)
         if len(sites) == 1 and not sites[0].is_packed and isinstance(_bias(sites[0]), nn.Parameter)
     ]
-    return input_means(model, layers, data, units)
+    means = input_means(model, layers, data, units, RoundedInputs(()))
+    return {unit: mean for (unit, _), mean in means.items()}
 
 
 def _bias(site: Site) -> Any:

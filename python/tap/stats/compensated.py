@@ -1,7 +1,8 @@
-"""Output errors of weights as `tap.quantize` rounds them, and what loss and logits make of them.
+"""Output errors of units as `tap.quantize` rounds them, and what loss and logits make of them.
 
-With D = x * dq the output error of one unit, dq = q - w, q rounded with error compensation (GPTQ), and less
-the mean of each channel where a batch norm reads the output, whose statistics are corrected:
+With D = q * x_b - w * x the output error of one unit, q rounded with error compensation (GPTQ), x_b the
+input in the bits of the format, and less the mean of each channel where a batch norm reads the output,
+whose statistics are corrected:
 
     comp_gz_noise    = E sum gz^2 D^2         gz the gradient of the loss
     comp_logit_gz    = E sum gv^2 D^2         gv the gradient of v . logits, v normal and of mean zero
@@ -14,13 +15,14 @@ than those that q was rounded for: on the same ones, a unit of more columns than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from tap.formats import Format, Grid
 from tap.quantize.compensate import Compensation, compensations
+from tap.quantize.inputs import InputRanges
 from tap.quantize.model import SAMPLES
 from tap.quantize.weights import round_unit
 from tap.stats.batches import IGNORED, Batches
@@ -30,6 +32,7 @@ from tap.stats.loss import Loss, class_axis
 from tap.stats.noise import OutputNoise
 from tap.stats.normalized import input_means, normalized
 from tap.stats.passes import Pass, samples_apart
+from tap.stats.rounded import UNROUNDED, RoundedInputs
 from tap.stats.state import Collection
 from tap.stats.unchanged import lent
 
@@ -45,15 +48,21 @@ def compensated(state: Collection) -> None:
         return
     noisy, others = _apart(state)
     deltas = _deltas(state, others)
-    means = _means(state, others)
+    inputs = RoundedInputs(state.formats, _ranges(state, others))
+    followed = normalized(state.model, state.layers, others)
+    means = input_means(state.model, state.layers, others, followed, inputs)
+
+    def noise(loss: Loss | None, times: int) -> OutputNoise:
+        return _run(state, noisy, OutputNoise(deltas, state.devices, inputs, means), loss, times)
+
     random = torch.Generator().manual_seed(state.generator.initial_seed())
     found = {}
     if "comp_gz_noise" in state.names:
-        found["comp_gz_noise"] = _noise(state, noisy, deltas, means, state.loss, 1).result("gz_noise", 1)
+        found["comp_gz_noise"] = noise(state.loss, 1).result("gz_noise", 1)
     if state.names & {"comp_logit_gz", "comp_logit_dw2"}:
-        noise = _noise(state, noisy, deltas, means, _Projection(random), PROJECTIONS)
-        found["comp_logit_gz"] = noise.result("gz_noise", PROJECTIONS)
-        found["comp_logit_dw2"] = noise.result("gdw2", PROJECTIONS)
+        of_logits = noise(_Projection(random), PROJECTIONS)
+        found["comp_logit_gz"] = of_logits.result("gz_noise", PROJECTIONS)
+        found["comp_logit_dw2"] = of_logits.result("gdw2", PROJECTIONS)
     for name, values in found.items():
         if name in state.names:
             state.column(name, values / noisy.n_samples)
@@ -81,23 +90,22 @@ def _apart(state: Collection) -> tuple[Batches, Batches]:
     return noisy, others.limit(SAMPLES) if others.n_samples else noisy
 
 
-def _means(state: Collection, data: Batches) -> Mapping[int, Tensor]:
-    """The mean inputs of units that a batch norm follows."""
-    return input_means(state.model, state.layers, data, normalized(state.model, state.layers, data))
+def _ranges(state: Collection, data: Batches) -> InputRanges | None:
+    """The ranges of the inputs where a format rounds them."""
+    if all(format.act_bits >= UNROUNDED for format in state.formats):
+        return None
+    with lent(state.model):
+        ranges = InputRanges(state.model, state.layers, data)
+        ranges.calibrate()
+    return ranges
 
 
-def _noise(
-    state: Collection,
-    batches: Batches,
-    deltas: Deltas,
-    means: Mapping[int, Tensor],
-    loss: Loss | None,
-    times: int,
+def _run(
+    state: Collection, batches: Batches, noise: OutputNoise, loss: Loss | None, times: int
 ) -> OutputNoise:
-    """The noise of all units under a loss, summed over the samples `times` times."""
+    """Sum the noise of all units under a loss over the samples, `times` times."""
     if not samples_apart(state.layers):
         batches = batches.split(1)
-    noise = OutputNoise(deltas, state.devices, means)
     run = Pass(
         state.model, state.layers, forward=[], backward=[noise], gradients=True, logits=False, loss=loss,
         end_batch=noise.end_batch,

@@ -36,6 +36,7 @@ class Deltas:
     def __init__(self, units: Sequence[Unit], weights: Sequence[Tensor], formats: Sequence[Format]) -> None:
         self.units = units
         self.weights = weights
+        self.formats = formats
         halves = [weight_only(format) for format in formats]
         distinct = list(dict.fromkeys(half.name for half in halves))
         self.distinct = [next(half for half in halves if half.name == name) for name in distinct]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from tap.stats.calls import Call, cut, cut_rows, laid_out, multiply, per_sample
 from tap.stats.deltas import Deltas
 from tap.stats.gradients import input_gradient
 from tap.stats.moments import squares_along
-from tap.stats.normalized import subtract_mean
+from tap.stats.normalized import InputMeans, mean_errors, subtract
+from tap.stats.rounded import UNROUNDED, RoundedInputs
 
 _CACHED = 1 << 18
 """Elements of dw formed at once for linear layers (1 MB)."""
@@ -25,19 +27,27 @@ _SMALLEST_LOGIT = 1e-6
 class OutputNoise:
     """out_noise, gz_noise, gdw2, logit_dw2: all from D = x * dw, the output's error, with the weights' alone.
 
+    With `inputs` those are rounded too, to x + dx: D = (x + dx) * dw + dx * w.
+
     For sample n: out_noise = E |D|^2; gz_noise = E sum gz^2 D^2 (ModelOpt's score); and since
     sum_w g_n dw = <gz_n, D_n>, gdw2 = E <gz, D>^2 and logit_dw2 = E (<gy, D> / y)^2 (MPQCO, Chen et al., ICCV
     2021), where gz and gy are the gradients of the loss and of the target's logit y in the output. D is less
-    its mean in each channel for the units in `means`, which holds their mean inputs.
+    its mean in each channel for the units in `means`, which holds their mean inputs by unit and bits.
     """
 
     def __init__(
-        self, deltas: Deltas, devices: Sequence[torch.device], means: Mapping[int, Tensor] | None = None
+        self,
+        deltas: Deltas,
+        devices: Sequence[torch.device],
+        inputs: RoundedInputs | None = None,
+        means: InputMeans | None = None,
     ) -> None:
         self._deltas = deltas
+        self._inputs = inputs or RoundedInputs(deltas.formats)
         self._means = means or {}
+        self._shape = len(self._inputs.widths), len(deltas.distinct)
         self._sums = {
-            name: [torch.zeros(len(deltas.distinct), dtype=torch.float64, device=d) for d in devices]
+            name: [torch.zeros(self._shape, dtype=torch.float64, device=d) for d in devices]
             for name in ("out_noise", "gz_noise", "gdw2", "logit_dw2")
         }
         self._along: dict[tuple[int, str], Tensor] = {}
@@ -63,40 +73,58 @@ class OutputNoise:
     def _add(self, call: Call, start: int, stop: int, formats: slice, dw: Tensor) -> None:
         """Take in the errors that some formats make in the samples from `start` to `stop`."""
         part = cut(call, start, stop)
-        error = multiply(part, dw)
-        if call.unit in self._means:
-            subtract_mean(part, error, dw, self._means[call.unit])
-        self._sums["out_noise"][call.unit][formats] += _squares(error)
-        if part.gz is None:
-            return
-        if part.gy is not None:
-            self._along_output(call, "logit_dw2", start, formats, part, error * laid_out(part, part.gy))
-        weighted = error.mul_(laid_out(part, part.gz))
-        self._sums["gz_noise"][call.unit][formats] += _squares(weighted)
-        self._along_output(call, "gdw2", start, formats, part, weighted)
+        for place, width in enumerate(self._inputs.widths):
+            error = self._error(part, width, dw)
+            self._sums["out_noise"][call.unit][place, formats] += _squares(error)
+            if part.gz is None:
+                continue
+            at = start, place, formats
+            if part.gy is not None:
+                self._along_output(call, "logit_dw2", at, part, error * laid_out(part, part.gy))
+            weighted = error.mul_(laid_out(part, part.gz))
+            self._sums["gz_noise"][call.unit][place, formats] += _squares(weighted)
+            self._along_output(call, "gdw2", at, part, weighted)
+
+    def _error(self, call: Call, width: int, dw: Tensor) -> Tensor:
+        """D [items, A, F, B] with the input in `width` bits."""
+        rounded = self._inputs.of(call, width)
+        error = multiply(rounded or call, dw)
+        mean = self._means.get((call.unit, width))
+        weight = self._deltas.weights[call.unit][None, call.row : call.row + call.rows]
+        if rounded is not None:
+            error += multiply(replace(call, x=rounded.x - call.x.float()), weight)
+        if mean is not None:
+            shift = mean_errors(dw, mean)
+            if rounded is not None:
+                shift = shift + mean_errors(weight, mean - self._means[call.unit, UNROUNDED])
+            subtract(error, shift, len(mean))
+        return error
 
     def _along_output(
-        self, call: Call, name: str, start: int, formats: slice, part: Call, products: Tensor
+        self, call: Call, name: str, at: tuple[int, int, slice], part: Call, products: Tensor
     ) -> None:
         """Add to the sums over the output, which all calls of a unit share before they are squared."""
         key = (call.unit, name)
         if key not in self._along:
-            shape = (call.samples, len(self._deltas.distinct))
+            shape = (call.samples, *self._shape)
             self._along[key] = torch.zeros(shape, dtype=torch.float64, device=products.device)
-        self._along[key][start : start + part.samples, formats] += per_sample(part, products)
+        start, place, formats = at
+        samples = slice(start, start + part.samples)
+        self._along[key][samples, place, formats] += per_sample(part, products)
 
     def end_batch(self, logits: Tensor | None) -> None:
         """Square the sums of each sample; `logits` [n] are the target's, None without `logit_dw2`."""
         for (unit, name), values in self._along.items():
             if name == "logit_dw2" and logits is not None:
                 size = logits.double().abs().clamp(min=_SMALLEST_LOGIT)
-                values = values / size.to(values.device)[:, None]
+                values = values / size.to(values.device)[:, None, None]
             self._sums[name][unit] += values.square().sum(0)
         self._along.clear()
 
     def result(self, name: str, samples: int) -> Tensor:
         """The column [L, F] of one input: the mean over samples."""
-        return self._deltas.spread(torch.stack([total.cpu() for total in self._sums[name]])) / samples
+        sums = torch.stack([total.cpu() for total in self._sums[name]])
+        return sums[:, self._inputs.of_format, self._deltas.of_format] / samples
 
 
 class InputNoise:

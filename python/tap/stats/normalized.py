@@ -4,8 +4,9 @@ The error D = x * dw of output channel o has the mean
 
     sum_(i, k) dw[o, i, k] m[i, k]
 
-over samples and positions, m[i, k] the mean of the inputs that weight (i, k) is multiplied with. A batch norm
-that reads the output and has its statistics corrected afterwards (`tap.quantize`) subtracts it.
+over samples and positions, m[i, k] the mean of the inputs that weight (i, k) is multiplied with; with
+rounded inputs it is two such sums. A batch norm that reads the output and has its statistics corrected
+afterwards (`tap.quantize`) subtracts it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +24,12 @@ from tap.stats.calls import Call, columns
 from tap.stats.layers import Layers
 from tap.stats.observe import observed
 from tap.stats.passes import Pass
+from tap.stats.rounded import UNROUNDED, RoundedInputs
 from tap.stats.sites import Site
 from tap.stats.unchanged import lent
+
+InputMeans: TypeAlias = Mapping[tuple[int, int], Tensor]
+"""m [groups, in * pos] by unit and bits of the input, 16 for the input as it is."""
 
 
 def normalized(model: nn.Module, layers: Layers, data: Batches) -> frozenset[int]:
@@ -54,10 +60,10 @@ def normalized(model: nn.Module, layers: Layers, data: Batches) -> frozenset[int
 
 
 def input_means(
-    model: nn.Module, layers: Layers, data: Batches, units: Collection[int]
-) -> Mapping[int, Tensor]:
-    """m [groups, in * pos] by unit, over all samples."""
-    means = _InputMeans(units)
+    model: nn.Module, layers: Layers, data: Batches, units: Collection[int], inputs: RoundedInputs
+) -> InputMeans:
+    """m of some units over all samples, in every width of the inputs and as they are."""
+    means = _InputMeans(units, inputs)
     run = Pass(
         model, layers, forward=[means], backward=[], gradients=False, logits=False, loss=None,
         end_batch=lambda _: None,
@@ -72,30 +78,31 @@ def mean_errors(dw: Tensor, mean: Tensor) -> Tensor:
     return torch.einsum("fgrc,gc->fgr", by_group, mean).flatten(1)
 
 
-def subtract_mean(call: Call, error: Tensor, dw: Tensor, mean: Tensor) -> None:
-    """Take the mean of each channel from errors [items, A, F, B], the products of the input and dw."""
-    count, rows = dw.shape[:2]
-    shift = mean_errors(dw, mean).view(count, len(mean), rows // len(mean), 1).transpose(0, 1)
-    error.view(*error.shape[:3], rows // len(mean), -1).sub_(shift)
+def subtract(error: Tensor, shift: Tensor, groups: int) -> None:
+    """Take a number for each channel [F, rows] from errors [items, A, F, B]."""
+    by_group = shift.view(len(shift), groups, -1, 1).transpose(0, 1)
+    error.view(*error.shape[:3], by_group.shape[2], -1).sub_(by_group)
 
 
 class _InputMeans:
     """m of some units, from the inputs of a forward pass."""
 
-    def __init__(self, units: Collection[int]) -> None:
-        self._units = units
-        self._sums: dict[int, tuple[Tensor, int]] = {}
+    def __init__(self, units: Collection[int], inputs: RoundedInputs) -> None:
+        self._units, self._inputs = units, inputs
+        self._sums: dict[tuple[int, int], tuple[Tensor, int]] = {}
 
     def forward(self, call: Call) -> None:
         """Take in one call."""
         if call.unit not in self._units:
             return
-        x = call.x.float().mean(0, keepdim=True) if call.is_conv else call.x
-        mean = columns(replace(call, x=x, samples=1)).mean((0, 3)).double()
         rows = call.z.numel() // call.rows
-        total, count = self._sums.get(call.unit, (torch.zeros_like(mean), 0))
-        self._sums[call.unit] = total + rows * mean, count + rows
+        for width in {UNROUNDED, *self._inputs.widths}:
+            rounded = self._inputs.of(call, width) or call
+            x = rounded.x.float().mean(0, keepdim=True) if call.is_conv else rounded.x
+            mean = columns(replace(call, x=x, samples=1)).mean((0, 3)).double()
+            total, count = self._sums.get((call.unit, width), (torch.zeros_like(mean), 0))
+            self._sums[call.unit, width] = total + rows * mean, count + rows
 
-    def result(self) -> Mapping[int, Tensor]:
-        """m by unit."""
-        return {unit: (total / count).float() for unit, (total, count) in self._sums.items()}
+    def result(self) -> InputMeans:
+        """m by unit and width."""
+        return {key: (total / count).float() for key, (total, count) in self._sums.items()}
