@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import tap
 from oracles.statistics import reference
 from tap.stats.collect import collect
 from tap.stats.curvature import hutchinson
@@ -335,10 +336,33 @@ def test_noise_is_averaged_over_the_first_samples_and_all_else_over_all() -> Non
         if name in ("cka_sum", "act_noise", "gx_noise"):
             assert not np.array_equal(column, whole.columns[name]), name
             continue
-        closely(column, (first if name in noise else whole).columns[name], name)
+        # Ranges of inputs are found on all samples: the second format's errors differ.
+        rows = np.s_[:, :1] if name == "gz_noise" else np.s_[:]
+        closely(column[rows], (first if name in noise else whole).columns[name][rows], name)
     for name, sample in some.samples.items():
         for one, other in zip(sample.values, whole.samples[name].values, strict=True):
             closely(one, other, name)
+
+
+def test_noise_under_the_gradient_is_that_of_weights_and_inputs() -> None:
+    torch.manual_seed(12)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 5)).eval()
+    x, y = torch.randn(12, 3, 5, 5), torch.randint(0, 5, (12,))
+    formats = ["int3+a3", "int3", "int4+a4"]
+    options = {"formats": formats, "inputs": ["gz_noise", "out_noise", "gdw2"], "progress": False}
+    table = collect(model, (x, y), **options)
+    weights = collect(model, (x, y), **{**options, "formats": ["int3", "int4"]})
+    for name in ("out_noise", "gdw2"):
+        closely(table.columns[name], weights.columns[name][:, [0, 0, 1]], name)
+    for unit, layer in enumerate((0, 3)):
+        for place, format in enumerate(formats):
+            small = tap.quantize(model, {str(layer): format}, data=x, compensate=False, correct=False)
+            z = model[:layer](x)
+            output = model[layer](z).detach().requires_grad_()
+            loss = nn.functional.cross_entropy(model[layer + 1 :](output), y, reduction="sum")
+            (gz,) = torch.autograd.grad(loss, output)
+            expected = float((gz * (small[layer](z) - output)).square().sum()) / len(x)
+            assert table.columns["gz_noise"][unit, place] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", [key for key in PASSES if key != "shapes"])

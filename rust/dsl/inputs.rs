@@ -63,7 +63,7 @@ inputs! {
         "gdw2" "mean over samples of (sum of g_n * dw)^2"
         "logit_dw2" "mean over samples of ((sum of dw * dy/dw) / y)^2, y the logit of the label (MPQCO)"
         "out_noise" "mean over samples of the squared output error, weights alone quantized"
-        "gz_noise" "mean over samples of sum gz^2 * (output error)^2 (ModelOpt)"
+        "gz_noise" "mean over samples of sum gz^2 * (output error)^2, inputs rounded too (ModelOpt)"
         "comp_gz_noise" "gz_noise of weights rounded with error compensation, inputs rounded too"
         "comp_logit_gz" "the same with gradients of the logits in random proportions, not of the loss"
         "comp_logit_dw2" "mean squared change of the logits to first order, weights rounded with error compensation"

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from tap.formats import Format, Grid
 from tap.quantize.compensate import Compensation, compensations
-from tap.quantize.inputs import InputRanges
 from tap.quantize.model import SAMPLES
 from tap.quantize.weights import round_unit
 from tap.stats.batches import IGNORED, Batches
@@ -32,7 +31,7 @@ from tap.stats.loss import Loss, class_axis
 from tap.stats.noise import OutputNoise
 from tap.stats.normalized import input_means, normalized
 from tap.stats.passes import Pass, samples_apart
-from tap.stats.rounded import UNROUNDED, RoundedInputs
+from tap.stats.rounded import rounded_inputs
 from tap.stats.state import Collection
 from tap.stats.unchanged import lent
 
@@ -48,7 +47,7 @@ def compensated(state: Collection) -> None:
         return
     noisy, others = _apart(state)
     deltas = _deltas(state, others)
-    inputs = RoundedInputs(state.formats, _ranges(state, others))
+    inputs = rounded_inputs(state.model, state.layers, others, state.formats)
     followed = normalized(state.model, state.layers, others)
     means = input_means(state.model, state.layers, others, followed, inputs)
 
@@ -88,16 +87,6 @@ def _apart(state: Collection) -> tuple[Batches, Batches]:
     count = state.batches.n_samples
     noisy, others = state.batches.cut(min(state.noise_batches[0].n_samples, (count + 1) // 2))
     return noisy, others.limit(SAMPLES) if others.n_samples else noisy
-
-
-def _ranges(state: Collection, data: Batches) -> InputRanges | None:
-    """The ranges of the inputs where a format rounds them."""
-    if all(format.act_bits >= UNROUNDED for format in state.formats):
-        return None
-    with lent(state.model):
-        ranges = InputRanges(state.model, state.layers, data)
-        ranges.calibrate()
-    return ranges
 
 
 def _run(

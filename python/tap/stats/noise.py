@@ -121,10 +121,10 @@ class OutputNoise:
             self._sums[name][unit] += values.square().sum(0)
         self._along.clear()
 
-    def result(self, name: str, samples: int) -> Tensor:
-        """The column [L, F] of one input: the mean over samples."""
-        sums = torch.stack([total.cpu() for total in self._sums[name]])
-        return sums[:, self._inputs.of_format, self._deltas.of_format] / samples
+    def result(self, name: str, samples: int, *, alone: bool = False) -> Tensor:
+        """The column [L, F], the mean over samples: of the weights `alone`, or with inputs rounded too."""
+        sums = torch.stack([total.cpu() for total in self._sums[name]]) / samples
+        return sums[:, 0 if alone else self._inputs.of_format, self._deltas.of_format]
 
 
 class InputNoise:

@@ -24,7 +24,7 @@ from tap.stats.calls import Call, columns
 from tap.stats.layers import Layers
 from tap.stats.observe import observed
 from tap.stats.passes import Pass
-from tap.stats.rounded import UNROUNDED, RoundedInputs
+from tap.stats.rounded import RoundedInputs
 from tap.stats.sites import Site
 from tap.stats.unchanged import lent
 
@@ -62,7 +62,7 @@ def normalized(model: nn.Module, layers: Layers, data: Batches) -> frozenset[int
 def input_means(
     model: nn.Module, layers: Layers, data: Batches, units: Collection[int], inputs: RoundedInputs
 ) -> InputMeans:
-    """m of some units over all samples, in every width of the inputs and as they are."""
+    """m of some units over all samples, in every width of the inputs."""
     means = _InputMeans(units, inputs)
     run = Pass(
         model, layers, forward=[means], backward=[], gradients=False, logits=False, loss=None,
@@ -96,7 +96,7 @@ class _InputMeans:
         if call.unit not in self._units:
             return
         rows = call.z.numel() // call.rows
-        for width in {UNROUNDED, *self._inputs.widths}:
+        for width in self._inputs.widths:
             rounded = self._inputs.of(call, width) or call
             x = rounded.x.float().mean(0, keepdim=True) if call.is_conv else rounded.x
             mean = columns(replace(call, x=x, samples=1)).mean((0, 3)).double()

@@ -19,6 +19,7 @@ from tap.stats.moments import InputMoments, OutputMoments, Similarity, squares_a
 from tap.stats.noise import InputNoise, OutputNoise
 from tap.stats.passes import Backward, Forward, Pass, samples_apart
 from tap.stats.ranges import input_ranges
+from tap.stats.rounded import rounded_inputs
 from tap.stats.saliency import synflow, virtual_gradient
 from tap.stats.state import Collection
 
@@ -106,7 +107,9 @@ def _close(state: Collection) -> dict[str, Any]:
     if state.wants("similarity"):
         found["similarity"] = Similarity(len(state.units))
     if state.wants("output noise", "weighted noise", "logit noise"):
-        found["noise"] = OutputNoise(state.deltas, state.devices)
+        rounding = state.formats if "gz_noise" in state.names else ()
+        inputs = rounded_inputs(state.model, state.layers, state.batches, rounding)
+        found["noise"] = OutputNoise(state.deltas, state.devices, inputs)
     quantized_inputs = any(format.act_bits < 16 for format in state.formats)
     if state.wants("input noise", "weighted input noise") and quantized_inputs:
         ranges = input_ranges(state.model, state.layers, state.batches)
@@ -166,7 +169,7 @@ def _keep_noise(state: Collection, close: dict[str, Any], count: int) -> None:
         state.column("cka_sum", close["similarity"].result())
     for name in ("out_noise", "gz_noise", "gdw2", "logit_dw2"):
         if name in state.names:
-            state.column(name, close["noise"].result(name, count))
+            state.column(name, close["noise"].result(name, count, alone=name != "gz_noise"))
     for name in ("act_noise", "gx_noise"):
         if name in state.names:
             found = close["activations"].result(name, count) if "activations" in close else zeros
