@@ -84,7 +84,7 @@ def test_what_a_batch_norm_takes_away_is_no_noise() -> None:
     torch.manual_seed(10)
     linear, norm = nn.Linear(6, 5), nn.BatchNorm1d(5)
     x = 0.01 * torch.randn(80, 6) + 2
-    formats = ["int2", "int4"]
+    formats = ["int2", "int3-asym", "int4"]
     table = collected(nn.Sequential(linear, norm, nn.Linear(5, 3)).eval(), x, formats=formats)
     alone = collected(nn.Sequential(linear, nn.Identity(), nn.Linear(5, 3)).eval(), x, formats=formats)
     assert (table.columns["comp_logit_dw2"][0] < 1e-3 * alone.columns["comp_logit_dw2"][0]).all()
